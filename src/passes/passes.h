@@ -1,0 +1,79 @@
+/* passes.h - IR to IR.  Each pass is a pure function of graph and arguments; verify runs between
+ * passes.
+ *
+ * Order at build: shard, precision, fuse, quantize, layout, fold's naming, then the memory plan.
+ * What a device can do comes in as facts (tri_target), never as device code. */
+#ifndef TRI_PASSES_PASSES_H
+#define TRI_PASSES_PASSES_H
+
+#include "graph/ir.h"
+
+/* ---- shard.c: full-width graph of a stage -> rank tp_rank's part ----
+ * Weights take their shard's type (declared in the graph as `name` with local dims by the caller:
+ * the source already serves shards), n_heads and columns shrink, all_reduce follows row-parallel
+ * linears (bias after it), vocabulary-parallel embedding and logits get their offset, all_reduce
+ * and all_gather.  KV heads are duplicated when fewer than ranks.  Heads or widths that do not
+ * divide are errors that name both. */
+tri_status tri_pass_shard(tri_graph *g, int32_t tp_size, int32_t tp_rank, tri_error *err);
+
+/* ---- precision.c: how numbers are held ---- */
+typedef struct tri_precision {
+    tri_dtype weights;      /* f32, bf16, f16: matrices become this; TRI_N_DTYPES: as they come */
+    const char *activation; /* of linears: "f32", "bf16", "i8"; NULL: f32 for f32 weights, i8 for
+                               blocks of GGUF, else bf16 */
+    tri_dtype kv;           /* caches */
+    tri_dtype weight_only;  /* TRI_I8 or TRI_I4: weight-only quantisation of linears' float weights
+                               (not the  head, not embeddings); TRI_N_DTYPES: none */
+    int32_t group_size;     /* of i4; 0: a row */
+} tri_precision;
+/* Sets linears' activation, casts weights (constant `cast` nodes), quantises them (`quantize`,
+ * `quantize_scales`), sets cache dtypes.  Vectors (norms, biases) become f32. */
+tri_status tri_pass_precision(tri_graph *g, const tri_precision *precision, tri_error *err);
+
+/* ---- fuse.c ---- add + rms_norm -> add_rms_norm; mlp.fc and mlp.gate -> one linear on concat_rows
+ * + gated activation; norms per head + rope + kv_write -> rope_kv_write; residual add into linear's
+ * accumulator where no norm takes it; affine on constants and chains of affine. */
+tri_status tri_pass_fuse(tri_graph *g, tri_error *err);
+
+/* ---- layout.c ---- asks which layout each constant operand of each op should be stored in and
+ * inserts `pack`. A tensor with several users gets one layout all of them take ("one layout per
+ * tensor"). */
+typedef struct tri_target {
+    void *user;
+    /* Layouts that some kernel takes for operand `slot` of node, preferred first; 0: none supports
+     * the node (err says why). */
+    int32_t (*layouts)(void *user, const tri_graph *g, const tri_node *node, int32_t slot,
+        const char **layouts, int32_t room, tri_error *err);
+} tri_target;
+tri_status tri_pass_layout(tri_graph *g, const tri_target *target, tri_error *err);
+
+/* ---- fold.c ---- every maximal constant expression used by a non-constant node becomes one stored
+ * tensor: what the engine file holds.  Names: the weight's own when it is just a weight (or its
+ * cast or pack), else made from the scope and the weights' names; unique and stable from build to
+ * build. */
+typedef struct tri_stored {
+    const char *name;
+    tri_value *value;       /* root of the expression */
+    const char *derivation; /* its text (tri_value_print_expression) */
+    bool lossless;          /* canonical weights can be got back (inverse of each step exists) */
+    const char *lossy_step; /* else the op that loses */
+} tri_stored;
+tri_status tri_pass_fold(
+    tri_graph *g, tri_arena *arena, tri_stored **stored, int32_t *n_stored, tri_error *err);
+
+/* ---- memory.c ---- where each activation lives, for given limits on T, S, R.  Values whose lives
+ * do not overlap share memory; `columns` of a value are views of it (row stride of the parent). One
+ * function both sizes and places, so that they cannot disagree. */
+typedef struct tri_placement {
+    const tri_value *value;
+    int64_t offset_bytes, row_stride_bytes, n_bytes;
+} tri_placement;
+typedef struct tri_memory_plan {
+    tri_placement *placements; /* by value id: placements[id]; constants, caches: offset -1 */
+    int32_t n_placements;
+    int64_t total_bytes;
+} tri_memory_plan;
+tri_status tri_pass_memory(const tri_graph *g, int64_t max_tokens, int64_t max_sequences,
+    int64_t max_rows, tri_arena *arena, tri_memory_plan *plan, tri_error *err);
+
+#endif
