@@ -1,0 +1,89 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/status.h"
+#include "trireme/graph.h"
+
+static void first_failure_is_told_and_context_goes_in_front(void **state) {
+    (void)state;
+    tri_error err = {0};
+    assert_int_equal(TRI_FAIL(&err, TRI_E_FORMAT, "%d bytes", 3), TRI_E_FORMAT);
+    assert_int_equal(err.status, TRI_E_FORMAT);
+    tri_error_context(&err, "safetensors %s", "a.st");
+    tri_error_context(&err, "load");
+    assert_string_equal(err.message, "load: safetensors a.st: 3 bytes");
+}
+
+static void null_error_is_accepted(void **state) {
+    (void)state;
+    assert_int_equal(TRI_FAIL(NULL, TRI_E_LIMIT, "x"), TRI_E_LIMIT);
+    tri_error_context(NULL, "x");
+    errno = ENOENT;
+    assert_int_equal(tri_fail_errno(NULL, "x"), TRI_E_NOT_FOUND);
+}
+
+static void context_without_an_error_does_nothing(void **state) {
+    (void)state;
+    tri_error err = {0};
+    tri_error_context(&err, "load");
+    assert_string_equal(err.message, "");
+}
+
+static void messages_are_one_line_of_whole_characters(void **state) {
+    (void)state;
+    tri_error err = {0};
+    TRI_FAIL(&err, TRI_E_FORMAT, "a\nb\tc");
+    assert_string_equal(err.message, "a b c");
+
+    /* 1022 letters and a two-byte character: the cut falls inside the character. */
+    char text[1100];
+    memset(text, 'x', sizeof text);
+    memcpy(text + 1022, "\xC3\xA9y", 4);
+    TRI_FAIL(&err, TRI_E_FORMAT, "%s", text);
+    assert_int_equal(strlen(err.message), 1022);
+    assert_int_equal(err.message[1021], 'x');
+    tri_error_context(&err, "%s", text);
+    assert_int_equal(strlen(err.message), 1022);
+    TRI_FAIL(&err, TRI_E_IO, "%s", err.message);
+    assert_int_equal(strlen(err.message), 1022);
+}
+
+static void errno_chooses_the_status(void **state) {
+    (void)state;
+    tri_error err = {0};
+    errno = ENOENT;
+    assert_int_equal(tri_fail_errno(&err, "open %s", "f"), TRI_E_NOT_FOUND);
+    assert_string_equal(err.message, "open f: No such file or directory");
+    errno = ENOMEM;
+    assert_int_equal(tri_fail_errno(&err, "x"), TRI_E_MEMORY);
+    errno = EACCES;
+    assert_int_equal(tri_fail_errno(&err, "x"), TRI_E_IO);
+}
+
+static void names(void **state) {
+    (void)state;
+    assert_string_equal(tri_status_name(TRI_OK), "TRI_OK");
+    assert_string_equal(tri_status_name(TRI_E_INTERNAL), "TRI_E_INTERNAL");
+    assert_string_equal(tri_status_name((tri_status)99), "unknown status");
+    assert_string_equal(tri_version(), TRI_VERSION_STRING);
+    tri_free(malloc(1));
+    tri_free(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_failure_is_told_and_context_goes_in_front),
+        cmocka_unit_test(null_error_is_accepted),
+        cmocka_unit_test(context_without_an_error_does_nothing),
+        cmocka_unit_test(messages_are_one_line_of_whole_characters),
+        cmocka_unit_test(errno_chooses_the_status),
+        cmocka_unit_test(names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
