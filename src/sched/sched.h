@@ -18,6 +18,7 @@ typedef struct tri_sched_group {
 
 typedef struct tri_sched_config {
     int32_t max_batch_size, max_num_tokens, max_queue_size;
+    int32_t max_num_rows; /* logits rows a step; 0: max_batch_size */
     int64_t max_seq_len;
     int32_t n_groups;
     tri_sched_group groups[TRI_MAX_GROUPS];
@@ -52,6 +53,8 @@ typedef struct tri_sched_row {
 } tri_sched_row;
 tri_status tri_sched_next(tri_sched *sched, void *memory, int64_t capacity_bytes, tri_step **step,
     const tri_sched_row **rows, tri_error *err);
+/* Whose sequence s of the step being made is; 0 once removed. */
+uint64_t tri_sched_sequence_id(const tri_sched *sched, int32_t s);
 /* After the step: the sampled token of each row (in row order, ignored where not sampled) is
  * appended to its sequence. */
 void tri_sched_done(tri_sched *sched, const int32_t *tokens);
