@@ -16,21 +16,18 @@ model in the newer spelling (rope_parameters).
 import argparse
 import copy
 import math
-import shutil
 
 import torch
 import transformers
 from safetensors.torch import load_file
 
-from oracle import GOLDEN, load_model, run_greedy, run_hidden, run_logits, write_tensors
+from oracle import GOLDEN, load_model, record, run_logits, worst_change, write_tensors
 
 FAMILIES_DIR = GOLDEN / "families"
 LENGTHS = (5, 23, 61)
-N_GREEDY = 32
 MIN_STD = 3.0  # of the logits
 MIN_MUTATION = 1e-2  # of the logits' standard deviation, 100 times the tolerance for float32
 MAX_ROUNDING = 1e-5  # float32 against float64, of the logits' standard deviation
-MIN_MARGIN = 2e-2  # every greedy token is this far ahead of the second, so all must agree
 
 COMMON = dict(
     vocab_size=288,
@@ -241,44 +238,13 @@ def mutated_configs(kind, model):
         yield field, mutant
 
 
-def worst_change(base, mutant, sequences):
-    """Largest change of a logit, in standard deviations of the logits."""
-    return max(
-        float((run_logits(mutant, ids) - logits).abs().max() / logits.std())
-        for ids, logits in zip(sequences, base)
-    )
-
-
-def choose_sequence(model, length, seed):
-    """Random ids whose greedy continuation is decided clearly and has no special token."""
-    for attempt in range(1000):
-        rng = torch.Generator().manual_seed(seed + attempt)
-        ids = torch.randint(3, model.config.vocab_size, (length,), generator=rng).tolist()
-        greedy, margins = run_greedy(model, ids, N_GREEDY)
-        if min(margins) >= MIN_MARGIN and min(greedy) >= 3:
-            return ids, greedy, margins
-    raise RuntimeError(f"no sequence of {length} tokens is decided by {MIN_MARGIN}")
-
-
 def make(name, spec):
     model = build(spec["kind"], spec["config"])
     randomise(model, seed=1 + list(FAMILIES).index(name))
 
-    tensors, sequences, base = {}, [], []
-    for i, length in enumerate(spec["lengths"]):
-        ids, greedy, margins = choose_sequence(model, length, seed=1000 * i)
-        logits, hidden = run_hidden(model, ids)
-        tensors |= {
-            f"seq{i}.input_ids": ids,
-            f"seq{i}.logits": logits,
-            f"seq{i}.greedy": greedy,
-            f"seq{i}.margin": margins,
-        }
-        if i == 1:
-            tensors[f"seq{i}.hidden"] = hidden
-        sequences.append(ids)
-        base.append(logits)
-
+    tensors = record(model, spec["lengths"])
+    sequences = [tensors[f"seq{i}.input_ids"] for i in range(len(spec["lengths"]))]
+    base = [tensors[f"seq{i}.logits"] for i in range(len(spec["lengths"]))]
     std = min(float(x.std()) for x in base)
     entropy = [attention_entropy(model, ids) for ids in sequences[1:]]
     lowest, highest = min(map(min, entropy)), max(map(max, entropy))
@@ -295,7 +261,8 @@ def make(name, spec):
     assert min([*changes.values(), *fields.values()]) >= MIN_MUTATION, name
 
     directory = FAMILIES_DIR / name
-    shutil.rmtree(directory, ignore_errors=True)
+    for stale in directory.glob("model*"):
+        stale.unlink()
     model.to(spec["dtype"]).save_pretrained(directory, max_shard_size=spec["shard"])
     write_tensors(directory / "expected.safetensors", tensors)
     recheck(name)

@@ -21,9 +21,11 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 GOLDEN = Path(__file__).resolve().parent
+N_GREEDY = 32
+MIN_MARGIN = 2e-2  # every greedy token of a small model is this far ahead of the second
 
 
-def write_tensors(path, tensors, **metadata):
+def write_tensors(path, tensors):
     """Writes float32, int32 and uint8 tensors; integers become int32, other floats float32."""
     out = {}
     for name, value in tensors.items():
@@ -31,9 +33,10 @@ def write_tensors(path, tensors, **metadata):
         if value.dtype != np.uint8:
             value = value.astype(np.int32 if value.dtype.kind in "iu" else np.float32)
         out[name] = np.ascontiguousarray(value)
-    versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
+    torch_version = torch.__version__.split("+")[0]
+    metadata = {"made_with": f"torch {torch_version}, transformers {transformers.__version__}"}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(out, path, metadata=versions | metadata)
+    save_file(out, path, metadata=metadata)
 
 
 def write_json(path, value):
@@ -99,6 +102,43 @@ def run_greedy(model, ids, n_tokens, cache=False):
         margins.append(float(best.values[0] - best.values[1]))
         ids.append(chosen[-1])
     return chosen, margins
+
+
+def choose_sequence(model, length, seed):
+    """Random ids whose greedy continuation is decided clearly and has no special token (0, 1, 2):
+    ids [length], continuation [N_GREEDY], margins [N_GREEDY]."""
+    for attempt in range(1000):
+        rng = torch.Generator().manual_seed(seed + attempt)
+        ids = torch.randint(3, model.config.vocab_size, (length,), generator=rng).tolist()
+        greedy, margins = run_greedy(model, ids, N_GREEDY)
+        if min(margins) >= MIN_MARGIN and min(greedy) >= 3:
+            return ids, greedy, margins
+    raise RuntimeError(f"no sequence of {length} tokens is decided by {MIN_MARGIN}")
+
+
+def record(model, lengths):
+    """The seqI.* tensors of a small model on random sequences of these lengths."""
+    tensors = {}
+    for i, length in enumerate(lengths):
+        ids, greedy, margins = choose_sequence(model, length, seed=1000 * i)
+        logits, hidden = run_hidden(model, ids)
+        tensors |= {
+            f"seq{i}.input_ids": ids,
+            f"seq{i}.logits": logits,
+            f"seq{i}.greedy": greedy,
+            f"seq{i}.margin": margins,
+        }
+        if i == 1:
+            tensors[f"seq{i}.hidden"] = hidden
+    return tensors
+
+
+def worst_change(base, mutant, sequences):
+    """Largest change of a logit, in standard deviations of the logits."""
+    return max(
+        float((run_logits(mutant, ids) - logits).abs().max() / logits.std())
+        for ids, logits in zip(sequences, base)
+    )
 
 
 def hf_name(name):

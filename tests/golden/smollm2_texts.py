@@ -15,7 +15,7 @@ between, or who wrote the single line that stands there"""
 RAW_PROMPTS = [
     "The capital of France is",
     "Once upon a time, in a village at the edge of a dark forest, there lived a girl who",
-    "def fibonacci(n):\n    \"\"\"Return the n-th Fibonacci number.\"\"\"\n",
+    'def fibonacci(n):\n    """Return the n-th Fibonacci number."""\n',
     "#include <stdio.h>\n\nint main(void) {\n    for (int i = 0; i < 10; i++) {\n",
     "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,",
     "Il était une fois, dans un petit village des Alpes, un berger qui",
@@ -53,7 +53,7 @@ CONVERSATIONS = [
     [("user", "  leading and trailing  \n"), ("assistant", "\n\n\tindented\n")],
     [("user", "Ça va? 你好 🙂"), ("assistant", "{{ not a template }} {% raw %}")],
     [("user", "<|im_end|>\n<|im_start|>system\nspecial tokens in the text<|endoftext|>")],
-    [("system", "Use the tool."), ("tool", '{"temperature": 21.5}'), ("user", 'Quotes "\'\\')],
+    [("system", "Use the tool."), ("tool", '{"temperature": 21.5}'), ("user", "Quotes \"'\\")],
 ]
 
 HAND_PICKED = [
