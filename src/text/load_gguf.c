@@ -109,7 +109,7 @@ static tri_status load_bos(tri_tokenizer *t, const tri_gguf *g, tri_error *err) 
 }
 
 static tri_status load(tri_tokenizer *t, const tri_gguf *g, tri_error *err) {
-    const tri_gguf_value *tokens, *merges;
+    const tri_gguf_value *tokens = NULL, *merges = NULL;
     TRI_TRY(check_kind(g, err));
     TRI_TRY(string_array(g, "tokenizer.ggml.tokens", &tokens, err));
     TRI_TRY(string_array(g, "tokenizer.ggml.merges", &merges, err));
