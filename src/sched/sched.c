@@ -200,7 +200,11 @@ static int64_t blocks_at_most(const tri_sched *s, int32_t g, int64_t n_tokens) {
     return windowed < all ? windowed : all;
 }
 
-static tri_status check_fits(const tri_sched *s, const tri_sched_request *r, tri_error *err) {
+tri_status tri_sched_check(const tri_sched *s, const tri_sched_request *r, tri_error *err) {
+    if (r->n_tokens < 1 || r->max_tokens < 1) {
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "%d prompt tokens, max_tokens %d: both at least 1",
+            r->n_tokens, r->max_tokens);
+    }
     const tri_sched_config *c = &s->config;
     int64_t total = (int64_t)r->n_tokens + r->max_tokens;
     if (total > c->max_seq_len) {
@@ -229,11 +233,7 @@ static tri_status check_fits(const tri_sched *s, const tri_sched_request *r, tri
 }
 
 tri_status tri_sched_add(tri_sched *s, const tri_sched_request *r, tri_error *err) {
-    if (r->n_tokens < 1 || r->max_tokens < 1) {
-        return TRI_FAIL(err, TRI_E_ARGUMENT, "%d prompt tokens, max_tokens %d: both at least 1",
-            r->n_tokens, r->max_tokens);
-    }
-    TRI_TRY(check_fits(s, r, err));
+    TRI_TRY(tri_sched_check(s, r, err));
     sequence *q = NULL;
     for (int32_t i = 0; i < s->n_sequences && !q; i++) {
         if (!s->sequences[i].used) q = &s->sequences[i];

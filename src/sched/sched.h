@@ -38,7 +38,11 @@ typedef struct tri_sched_request {
     tri_step_sampling sampling; /* sequence, counter are filled in */
 } tri_sched_request;
 
-/* TRI_E_BUSY: queue full.  TRI_E_LIMIT: can never fit; says what would. */
+/* TRI_E_LIMIT when the request could never fit; says what would.  Looks only at what never changes,
+ * so any thread may ask. */
+tri_status tri_sched_check(
+    const tri_sched *sched, const tri_sched_request *request, tri_error *err);
+/* TRI_E_BUSY: queue full.  TRI_E_LIMIT: as tri_sched_check. */
 tri_status tri_sched_add(tri_sched *sched, const tri_sched_request *request, tri_error *err);
 /* The sequence ends (finished or cancelled), its blocks return; unknown ids are ignored. */
 void tri_sched_remove(tri_sched *sched, uint64_t id);
