@@ -51,7 +51,7 @@ static tri_interp_slot *reserve(
     extents(in, &value->type, &slot->rows, &slot->columns);
     if (__builtin_mul_overflow(slot->rows, slot->columns, &n_bytes) ||
         __builtin_mul_overflow(n_bytes, (int64_t)4, &n_bytes)) {
-        TRI_FAIL(err, TRI_E_LIMIT, "%s has too many elements", tri_type_print(&value->type).s);
+        tri_fail(err, TRI_E_LIMIT, "%s has too many elements", tri_type_print(&value->type).s);
         return NULL;
     }
     if (!slot->owned || n_bytes > slot->owned_bytes) {
@@ -65,7 +65,7 @@ static tri_interp_slot *reserve(
     slot->i = NULL;
     if (!slot->owned) {
         slot->owned_bytes = 0;
-        TRI_FAIL(err, TRI_E_MEMORY, "%s: out of memory for %" PRId64 " bytes",
+        tri_fail(err, TRI_E_MEMORY, "%s: out of memory for %" PRId64 " bytes",
             tri_type_print(&value->type).s, n_bytes);
         return NULL;
     }
