@@ -36,8 +36,7 @@ void tri_scope_push(tri_graph *g, const char *format, ...) {
             MAX_NAME_BYTES - 1);
         return;
     }
-    if (text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] !=
-        '\0') {
+    if (text[strspn(text, TRI_NAME_CHARACTERS)] != '\0') {
         tri_graph_fail(g, TRI_E_ARGUMENT, "scope '%.64s': letters, digits and _.- only", text);
         return;
     }
@@ -363,6 +362,11 @@ void tri_graph_set_output(tri_graph *g, const char *name, tri_value *value) {
             tri_graph_fail(g, TRI_E_ARGUMENT, "output '%s' is given twice", name);
             return;
         }
+    }
+    if (*name == '\0' || strlen(name) > 64 || name[strspn(name, TRI_NAME_CHARACTERS)] != '\0') {
+        tri_graph_fail(
+            g, TRI_E_ARGUMENT, "output '%.64s': 1 to 64 letters, digits and _.- are due", name);
+        return;
     }
     if (g->n_outputs == TRI_MAX_OUTPUTS || value->type.kind != TRI_TYPE_TENSOR) {
         tri_graph_fail(g, TRI_E_ARGUMENT, "output '%s' is %s; outputs are tensors, at most %d",

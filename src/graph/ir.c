@@ -11,7 +11,7 @@
 #include "graph/plugins.h"
 #include "graph/shape.h"
 
-enum { DEFAULT_TOKENS_PER_BLOCK = 32, MAX_VALUES = 1 << 24 };
+enum { DEFAULT_TOKENS_PER_BLOCK = 32 };
 
 /* ---- graphs ---- */
 
@@ -300,8 +300,8 @@ static tri_status make_results(
     tri_type types[TRI_MAX_RESULTS];
     node->n_results =
         spec->plugin_op ? spec->plugin_op->n_outputs : tri_op_get(spec->op)->n_results;
-    if (g->next_id > MAX_VALUES - TRI_MAX_RESULTS)
-        return TRI_FAIL(err, TRI_E_LIMIT, "the graph has more than %d values", MAX_VALUES);
+    if (g->next_id > TRI_MAX_VALUES - TRI_MAX_RESULTS)
+        return TRI_FAIL(err, TRI_E_LIMIT, "the graph has more than %d values", TRI_MAX_VALUES);
     for (int32_t i = 0; i < node->n_results; i++) {
         tri_value *value = TRI_NEW(&g->arena, tri_value);
         if (!value) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");

@@ -4,11 +4,19 @@
 
 #include "graph/ir.h"
 
+/* Of scopes and output names: what text needs no quotes for. */
+#define TRI_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
 /* silu gelu gelu_tanh relu. */
 bool tri_activation_known(const char *kind);
 
 /* Limits that keep every product below in int64. */
-enum { TRI_MAX_CONSTANT_DEPTH = 64, TRI_MAX_HEADS = 65536, TRI_MAX_HEAD_SIZE = 65536 };
+enum {
+    TRI_MAX_CONSTANT_DEPTH = 64,
+    TRI_MAX_VALUES = 1 << 20,
+    TRI_MAX_HEADS = 65536,
+    TRI_MAX_HEAD_SIZE = 65536
+};
 #define TRI_MAX_ELEMS ((int64_t)1 << 48)
 
 /* The node needs operands and all attributes; cache and input "logits" keep the type their result
