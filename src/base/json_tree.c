@@ -77,8 +77,8 @@ static tri_status drop_duplicates(entry *children, size_t *n, tri_error *err) {
 
 static tri_status end_container(builder *b, tri_error *err) {
     int32_t level = --b->depth;
-    entry *children = b->entries + b->starts[level];
     size_t n = b->n - b->starts[level];
+    entry *children = n ? b->entries + b->starts[level] : NULL;
     tri_json value = {.kind = b->kinds[level]};
     bool object = value.kind == TRI_JSON_OBJECT;
     if (object && n > 1) TRI_TRY(drop_duplicates(children, &n, err));

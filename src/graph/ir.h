@@ -114,7 +114,10 @@ enum { TRI_MAX_OUTPUTS = 4 };
 typedef struct tri_graph_weight { /* a declaration */
     const char *name;
     tri_type type;
+    tri_value *value; /* what tri_weight made of it, or NULL */
 } tri_graph_weight;
+
+struct tri_plugin_registry; /* graph/plugins.h */
 
 struct tri_graph {
     tri_arena arena;
@@ -132,7 +135,10 @@ struct tri_graph {
     tri_map weight_index;
     const char *scopes[16]; /* full prefix at each depth */
     int32_t n_scopes;
-    tri_error error; /* sticky */
+    tri_error error;                           /* sticky */
+    tri_map strings;                           /* interned: text to its address in the arena */
+    const struct tri_plugin_registry *plugins; /* borrowed; NULL: no plugin ops */
+    tri_node *broken;                          /* what a create that failed returns; in no list */
 };
 
 /* ---- building and rewriting ---- */
@@ -142,6 +148,13 @@ struct tri_graph {
  * returns a node with harmless results, so callers need not check. */
 tri_node *tri_node_create(tri_graph *g, tri_node *before, tri_op op, tri_value *const *operands,
     int32_t n_operands, const tri_attr *attrs, int32_t n_attrs);
+/* The same for sources whose type no rule can know (cache, input "logits"): results get `types`. */
+tri_node *tri_node_create_typed(tri_graph *g, tri_node *before, tri_op op,
+    tri_value *const *operands, int32_t n_operands, const tri_attr *attrs, int32_t n_attrs,
+    const tri_type *types);
+/* A node of the plugin op `name`, which g->plugins must know. */
+tri_node *tri_node_create_plugin(tri_graph *g, tri_node *before, const char *name,
+    tri_value *const *operands, int32_t n_operands, const tri_attr *attrs, int32_t n_attrs);
 #define TRI_AI(n, v) ((tri_attr){.name = (n), .kind = TRI_ATTR_INT, .i = (v)})
 #define TRI_AF(n, v) ((tri_attr){.name = (n), .kind = TRI_ATTR_FLOAT, .f = (v)})
 #define TRI_AS(n, v) ((tri_attr){.name = (n), .kind = TRI_ATTR_STRING, .s = (v)})
@@ -163,7 +176,25 @@ void tri_graph_remove_dead(
 tri_status tri_graph_infer(tri_graph *g, tri_error *err);
 tri_status tri_graph_clone(const tri_graph *g, tri_graph **copy, tri_error *err);
 
-const char *tri_graph_intern(tri_graph *g, const char *text);
+/* Records the first error only; `scope` of the graph goes in front. */
+tri_status tri_graph_fail(tri_graph *g, tri_status status, const char *format, ...)
+    TRI_PRINTF(3, 4);
+const char *tri_graph_intern(tri_graph *g, const char *text); /* NULL: sticky out of memory */
+void tri_graph_set_plugins(tri_graph *g, const struct tri_plugin_registry *plugins);
+/* The group of this kind, window and block size, added when there is none; -1 after an error. */
+int32_t tri_group_find(tri_graph *g, tri_group_kind kind, int32_t window, int32_t tokens_per_block);
+/* n_layers and bytes of every group from the nodes; create, remove and infer do it themselves. */
+void tri_graph_count_groups(tri_graph *g);
+/* Replaces what a weight was declared as; tri_graph_infer then carries it on. */
+void tri_graph_set_weight_type(tri_graph *g, const char *name, const tri_type *type);
+tri_value *tri_input_logits(tri_graph *g, int64_t vocab_size); /* f32 [R, V]: sampling graphs */
+double tri_rope_magnitude(const tri_rope_desc *rope);          /* what attention_factor comes to */
+void tri_graph_set_output(tri_graph *g, const char *name, tri_value *value);
+bool tri_type_equal(const tri_type *a, const tri_type *b);
+typedef struct tri_type_text {
+    char s[128];
+} tri_type_text;
+tri_type_text tri_type_print(const tri_type *type);              /* "bf16[49152,576]@panel16" */
 tri_status tri_graph_verify(const tri_graph *g, tri_error *err); /* rules listed in verify.c */
 
 /* ---- text ---- */
@@ -183,10 +214,8 @@ void tri_graph_print_to(const tri_graph *g, tri_buf *out);
 /* One constant value's derivation as an expression, e.g.
  * pack(concat_rows(weight("a"), weight("b")), layout="panel16"). */
 void tri_value_print_expression(const tri_value *value, tri_buf *out);
-
-/* ---- plugin ops known to shape inference; engine/ fills it from plugin.h creators ---- */
-struct tri_plugin_op;
-tri_status tri_graph_register_plugin_op(const struct tri_plugin_op *op, tri_error *err);
-const struct tri_plugin_op *tri_graph_find_plugin_op(const char *name); /* NULL: unknown */
+/* tri_graph_parse for text that may hold plugin ops. */
+tri_status tri_graph_parse_with(tri_graph **g, const char *text, size_t n_bytes,
+    const struct tri_plugin_registry *plugins, tri_error *err);
 
 #endif

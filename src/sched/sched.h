@@ -18,6 +18,7 @@ typedef struct tri_sched_group {
 
 typedef struct tri_sched_config {
     int32_t max_batch_size, max_num_tokens, max_queue_size;
+    int32_t max_num_rows; /* logits rows a step; 0: max_batch_size */
     int64_t max_seq_len;
     int32_t n_groups;
     tri_sched_group groups[TRI_MAX_GROUPS];
@@ -37,7 +38,11 @@ typedef struct tri_sched_request {
     tri_step_sampling sampling; /* sequence, counter are filled in */
 } tri_sched_request;
 
-/* TRI_E_BUSY: queue full.  TRI_E_LIMIT: can never fit; says what would. */
+/* TRI_E_LIMIT when the request could never fit; says what would.  Looks only at what never changes,
+ * so any thread may ask. */
+tri_status tri_sched_check(
+    const tri_sched *sched, const tri_sched_request *request, tri_error *err);
+/* TRI_E_BUSY: queue full.  TRI_E_LIMIT: as tri_sched_check. */
 tri_status tri_sched_add(tri_sched *sched, const tri_sched_request *request, tri_error *err);
 /* The sequence ends (finished or cancelled), its blocks return; unknown ids are ignored. */
 void tri_sched_remove(tri_sched *sched, uint64_t id);
@@ -52,6 +57,8 @@ typedef struct tri_sched_row {
 } tri_sched_row;
 tri_status tri_sched_next(tri_sched *sched, void *memory, int64_t capacity_bytes, tri_step **step,
     const tri_sched_row **rows, tri_error *err);
+/* Whose sequence s of the step being made is; 0 once removed. */
+uint64_t tri_sched_sequence_id(const tri_sched *sched, int32_t s);
 /* After the step: the sampled token of each row (in row order, ignored where not sampled) is
  * appended to its sequence. */
 void tri_sched_done(tri_sched *sched, const int32_t *tokens);

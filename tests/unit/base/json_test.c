@@ -73,6 +73,33 @@ static void accepts_what_python_writes(void **state) {
     }
 }
 
+/* The reader looks at eight bytes at once: every byte at every place of a run of them. */
+static void every_byte_at_every_place(void **state) {
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        for (size_t at = 1; at <= 19; at++) {
+            char text[32] = "\"aaaaaaaaaaaaaaaaaaa\"";
+            text[at] = (char)byte;
+            char *copy = malloc(21);
+            memcpy(copy, text, 21);
+            tri_json_reader r;
+            tri_json_event e;
+            tri_json_reader_init(&r, (tri_str){copy, 21});
+            tri_status rc = tri_json_next(&r, &e, NULL);
+            if (byte == '"') {
+                assert_int_equal(rc, TRI_OK);
+                assert_int_equal(e.raw.len, at - 1);
+            } else if (byte < 0x20 || byte == '\\' || byte >= 0x80) {
+                assert_int_equal(rc, TRI_E_FORMAT); /* \a is no escape, a lone byte no UTF-8 */
+            } else {
+                assert_int_equal(rc, TRI_OK);
+                assert_int_equal(e.raw.len, 19);
+            }
+            free(copy);
+        }
+    }
+}
+
 static void refuses_what_is_not_json(void **state) {
     (void)state;
     const char *bad[] = {"", " ", "{", "[", "]", "}", "[1", "[1,", "[1,]", "[,1]", "{\"a\"}",
@@ -368,6 +395,7 @@ int main(void) {
         cmocka_unit_test(events_in_order),
         cmocka_unit_test(skip_takes_one_whole_value),
         cmocka_unit_test(accepts_what_python_writes),
+        cmocka_unit_test(every_byte_at_every_place),
         cmocka_unit_test(refuses_what_is_not_json),
         cmocka_unit_test(errors_give_line_and_column_and_stay),
         cmocka_unit_test(depth_is_capped),

@@ -1,0 +1,55 @@
+# The front door; CMake and Ninja do the work.
+#
+#   make          build/trireme
+#   make demo     set up, build, fetch a real model, ask it a question
+#   make test     unit, fuzz-corpus and end-to-end tests, the first two under ASan and UBSan as well
+#   make bench    what bench/ measures, on this machine
+#   make tidy     formatting, layers, clang-tidy
+#   make format   clang-format in place
+#   make fuzz     every fuzz target for FUZZ_SECONDS (60)
+#   make install  PREFIX (/usr/local), DESTDIR
+
+PREFIX ?= /usr/local
+PRESET ?= release
+FUZZ_SECONDS ?= 60
+QUESTION ?= What is the capital of France?
+
+BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
+
+.PHONY: all configure demo model test bench tidy format fuzz install clean
+all: configure
+	@cmake --build $(BUILD)
+
+configure: | bootstrap-demo
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+
+.PHONY: bootstrap-demo bootstrap-test bootstrap-develop
+bootstrap-demo bootstrap-test bootstrap-develop:
+	@tools/bootstrap.sh $(@:bootstrap-%=%)
+
+model: | bootstrap-demo
+	@tools/fetch_model.sh
+
+demo: all model
+	@tools/demo.sh "$(QUESTION)"
+
+test: | bootstrap-test
+	@tools/test.sh
+
+bench: all model
+	@tools/bench.sh
+
+tidy: | bootstrap-develop
+	@tools/tidy.sh
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+fuzz: | bootstrap-develop
+	@tools/fuzz.sh $(FUZZ_SECONDS)
+
+install: all
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf build

@@ -1,0 +1,381 @@
+/* cmd_run.c - a prompt or a chat on an engine; a model is built into the cache first. */
+#include <histedit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/build_options.h"
+#include "cli/commands.h"
+#include "cli/generate.h"
+#include "text/chat.h"
+
+enum { MAX_PROMPT_BYTES = 64 << 20, PATH_BYTES = 4096, OWN_OPTIONS = 24 };
+
+typedef struct run_args {
+    tri_build_options build;
+    tri_option_list plugins, stops;
+    tri_generate_options generate;
+    const char *path, *prompt, *prompt_file, *system;
+    bool raw, json, show_special, quiet;
+    int64_t max_seq_len;
+    tri_option table[OWN_OPTIONS + TRI_PRECISION_OPTIONS];
+    int32_t n;
+} run_args;
+
+typedef struct session {
+    const run_args *args;
+    tri_engine *engine;
+    tri_executor *executor;
+    tri_tokenizer *tokenizer;
+    tri_chat_template *chat; /* NULL under --raw */
+} session;
+
+static void make_table(run_args *a) {
+    tri_sampling_config *s = &a->generate.sampling;
+    const tri_option own[] = {
+        {TRI_OPTION_HEADING, NULL, NULL, NULL, "prompt (without one: a chat)", 0, 0},
+        {TRI_OPTION_STRING, "prompt", &a->prompt, "TEXT", "what to answer or go on from", 0, 0},
+        {TRI_OPTION_STRING, "prompt_file", &a->prompt_file, "FILE",
+            "the same from a file; - is stdin", 0, 0},
+        {TRI_OPTION_STRING, "system", &a->system, "TEXT", "the system message (the template's own)",
+            0, 0},
+        {TRI_OPTION_SWITCH, "raw", &a->raw, NULL,
+            "no chat template and no special token added: the text goes in as it is", 0, 0},
+        {TRI_OPTION_SWITCH, "json", &a->json, NULL,
+            "one line of JSON: prompt_ids, output_ids, text, finish_reason, timings", 0, 0},
+        {TRI_OPTION_SWITCH, "show_special", &a->show_special, NULL, "print special tokens too", 0,
+            0},
+        {TRI_OPTION_SWITCH, "quiet", &a->quiet, NULL, "no figures at the end", 0, 0},
+        {TRI_OPTION_HEADING, NULL, NULL, NULL, "sampling", 0, 0},
+        {TRI_OPTION_I32, "max_tokens", &a->generate.max_tokens, "N",
+            "stop after so many (until the sequence is full)", 1, 1 << 30},
+        {TRI_OPTION_F32, "temperature", &s->temperature, "X", "0: always the likeliest token (0)",
+            0, 100},
+        {TRI_OPTION_I32, "top_k", &s->top_k, "N", "only the N likeliest; 0: all (0)", 0, 1 << 30},
+        {TRI_OPTION_F32, "top_p", &s->top_p, "P", "only the likeliest that make up P; 0: all (0)",
+            0, 1},
+        {TRI_OPTION_F32, "min_p", &s->min_p, "P",
+            "only those at least P times as likely as the likeliest (0)", 0, 1},
+        {TRI_OPTION_F32, "repetition_penalty", &s->repetition_penalty, "X",
+            "above 1: tokens that occurred are less likely (1)", 0, 100},
+        {TRI_OPTION_F32, "presence_penalty", &s->presence_penalty, "X",
+            "taken off the logits of tokens generated before (0)", -100, 100},
+        {TRI_OPTION_F32, "frequency_penalty", &s->frequency_penalty, "X",
+            "the same, times how often (0)", -100, 100},
+        {TRI_OPTION_U64, "seed", &s->seed, "N", "the same seed gives the same text (0)", 0, 0},
+        {TRI_OPTION_LIST, "stop", &a->stops, "TEXT", "stop before this text; may be given again", 0,
+            0},
+        {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits", 0, 0},
+        {TRI_OPTION_I64, "max_seq_len", &a->max_seq_len, "N",
+            "tokens of prompt and answer together (the model's, if the KV cache holds them)", 2,
+            1 << 30},
+    };
+    int32_t n = sizeof own / sizeof *own;
+    for (int32_t i = 0; i < n; i++)
+        a->table[i] = own[i];
+    a->n = n + tri_precision_options(&a->build, &a->plugins, a->table + n);
+}
+
+/* ---- opening ---- */
+
+static void close_session(session *s) {
+    tri_executor_destroy(s->executor);
+    tri_engine_close(s->engine);
+    tri_tokenizer_close(s->tokenizer);
+    tri_chat_template_close(s->chat);
+}
+
+static tri_status open_session(session *s, run_args *a, tri_error *err) {
+    char dir[PATH_BYTES], cache[PATH_BYTES];
+    TRI_TRY(tri_engine_for(a->path, &a->build, dir, sizeof dir, err));
+    bool has_cache = tri_cache_dir(cache, sizeof cache);
+    TRI_TRY(tri_engine_open(&s->engine, dir,
+        &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
+            .plugins = a->plugins.items,
+            .n_plugins = a->plugins.n,
+            .cache_dir = has_cache ? cache : NULL,
+            .cpu_isa = a->build.cpu_isa},
+        err));
+    tri_engine_info info;
+    tri_engine_get_info(s->engine, &info);
+    if (info.repacked) fprintf(stderr, "%s\n", info.repacked);
+    TRI_TRY(tri_tokenizer_open(&s->tokenizer, dir, err));
+    if (!a->raw) TRI_TRY(tri_chat_template_open(&s->chat, dir, err));
+    return tri_executor_create(&s->executor, s->engine,
+        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+            .max_batch_size = 1,
+            .max_seq_len = a->max_seq_len,
+            .n_threads = a->build.n_threads},
+        err);
+}
+
+/* ---- one prompt ---- */
+
+static void print_json(const session *s, const int32_t *prompt, const tri_generated *g) {
+    tri_buf out = {0};
+    tri_json_writer w;
+    tri_json_writer_init(&w, &out, 0);
+    tri_json_begin_object(&w);
+    tri_json_key(&w, "prompt_ids");
+    tri_json_begin_array(&w);
+    for (int32_t i = 0; i < g->n_prompt; i++)
+        tri_json_i64(&w, prompt[i]);
+    tri_json_end_array(&w);
+    tri_json_key(&w, "output_ids");
+    tri_json_begin_array(&w);
+    const int32_t *ids = (const int32_t *)(const void *)g->ids.ptr;
+    for (int32_t i = 0; i < g->n_ids; i++)
+        tri_json_i64(&w, ids[i]);
+    tri_json_end_array(&w);
+    tri_json_key(&w, "text");
+    tri_json_string(&w, (tri_str){g->text.ptr, g->text.len});
+    tri_json_key(&w, "finish_reason");
+    tri_json_string(&w, tri_str_of(tri_generated_reason(g)));
+    tri_json_key(&w, "timings");
+    tri_json_begin_object(&w);
+    tri_json_key(&w, "prompt_ms");
+    tri_json_f64(&w, g->prompt_s * 1e3);
+    tri_json_key(&w, "decode_ms");
+    tri_json_f64(&w, g->decode_s * 1e3);
+    tri_executor_stats stats;
+    tri_executor_get_stats(s->executor, &stats);
+    tri_json_key(&w, "iterations");
+    tri_json_i64(&w, stats.n_iterations);
+    tri_json_end_object(&w);
+    tri_json_end_object(&w);
+    if (!out.failed) printf("%s\n", out.ptr);
+    tri_buf_deinit(&out);
+}
+
+static double per_second(double n, double seconds) {
+    return seconds > 0 ? n / seconds : 0;
+}
+
+static void print_figures(const tri_generated *g) {
+    fprintf(stderr,
+        "\nprompt %d tokens in %.3f s (%.1f tok/s), decode %d tokens in %.3f s (%.1f tok/s)",
+        g->n_prompt, g->prompt_s, per_second(g->n_prompt, g->prompt_s),
+        g->n_ids > 0 ? g->n_ids - 1 : 0, g->decode_s, per_second(g->n_ids - 1, g->decode_s));
+    fprintf(stderr, ", %s\n", tri_generated_reason(g));
+}
+
+static tri_status encode_prompt(
+    const session *s, tri_str text, int32_t **ids, int32_t *n, tri_error *err) {
+    if (!s->chat) {
+        return tri_tokenizer_encode(
+            s->tokenizer, text, &(tri_encode_options){.parse_special = true}, ids, n, err);
+    }
+    char *content = strndup(text.ptr, text.len);
+    if (!content) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for the prompt");
+    tri_chat_message messages[2];
+    int32_t n_messages = 0;
+    if (s->args->system) messages[n_messages++] = (tri_chat_message){"system", s->args->system};
+    messages[n_messages++] = (tri_chat_message){"user", content};
+    tri_status rc = tri_chat_encode(s->chat, s->tokenizer, messages, n_messages, true, ids, n, err);
+    free(content);
+    return rc;
+}
+
+static tri_status answer(const session *s, tri_str text, tri_error *err) {
+    int32_t *ids = NULL, n = 0;
+    TRI_TRY(encode_prompt(s, text, &ids, &n, err));
+    tri_generated g = {0};
+    tri_status rc = tri_generate(s->executor, s->tokenizer, ids, n, &s->args->generate, &g, err);
+    if (!rc) {
+        if (s->args->json) {
+            print_json(s, ids, &g);
+        } else {
+            printf("\n");
+            fflush(stdout);
+            if (!s->args->quiet) print_figures(&g);
+        }
+        tri_generated_deinit(&g);
+    }
+    tri_free(ids);
+    return rc;
+}
+
+/* ---- chat ---- */
+
+typedef struct conversation {
+    tri_arena arena;
+    tri_chat_message messages[512];
+    int32_t n;
+} conversation;
+
+static void conversation_add(conversation *h, const char *role, tri_str content) {
+    char *copy = tri_arena_strndup(&h->arena, content.ptr, content.len);
+    if (copy) h->messages[h->n++] = (tri_chat_message){role, copy};
+}
+
+static void conversation_reset(conversation *h, const char *system) {
+    tri_arena_deinit(&h->arena);
+    h->n = 0;
+    if (system) conversation_add(h, "system", tri_str_of(system));
+}
+
+static tri_status chat_turn(const session *s, conversation *h, tri_str line, tri_error *err) {
+    int32_t *ids = NULL, n = 0, before = h->n;
+    if (h->n + 2 > (int32_t)(sizeof h->messages / sizeof *h->messages)) {
+        return TRI_FAIL(err, TRI_E_LIMIT, "%d messages; /reset starts again", h->n);
+    }
+    conversation_add(h, "user", line);
+    tri_generated g = {0};
+    tri_status rc = tri_chat_encode(s->chat, s->tokenizer, h->messages, h->n, true, &ids, &n, err);
+    if (!rc) rc = tri_generate(s->executor, s->tokenizer, ids, n, &s->args->generate, &g, err);
+    if (rc) {
+        h->n = before;
+    } else {
+        conversation_add(h, "assistant", (tri_str){g.text.ptr, g.text.len});
+        printf("\n");
+        if (!s->args->quiet) print_figures(&g);
+        tri_generated_deinit(&g);
+    }
+    tri_free(ids);
+    return rc;
+}
+
+static char *chat_prompt(EditLine *line) {
+    (void)line;
+    static char prompt[] = "> ";
+    return prompt;
+}
+
+/* One line without its newline; NULL at the end of input. */
+static const char *next_line(EditLine *editor, char **buffer, size_t *room, size_t *len) {
+    if (editor) {
+        int n = 0;
+        const char *text = el_gets(editor, &n);
+        if (!text || n <= 0) return NULL;
+        *len = strcspn(text, "\n");
+        return text;
+    }
+    if (getline(buffer, room, stdin) < 0) return NULL;
+    *len = strcspn(*buffer, "\n");
+    return *buffer;
+}
+
+static int chat(const session *s) {
+    static const char help[] =
+        "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer\n";
+    EditLine *editor = isatty(STDIN_FILENO) ? el_init("trireme", stdin, stdout, stderr) : NULL;
+    History *lines = editor ? history_init() : NULL;
+    HistEvent event;
+    if (editor) {
+        el_set(editor, EL_PROMPT, chat_prompt);
+        el_set(editor, EL_EDITOR, "emacs");
+        history(lines, &event, H_SETSIZE, 1000);
+        el_set(editor, EL_HIST, history, lines);
+        fputs(help, stderr);
+    }
+    conversation *h = calloc(1, sizeof *h);
+    char *buffer = NULL;
+    size_t room = 0, len = 0;
+    const char *text;
+    if (h) conversation_reset(h, s->args->system);
+    while (h && (text = next_line(editor, &buffer, &room, &len))) {
+        tri_str line = {text, len};
+        if (len == 0) continue;
+        if (tri_str_is(line, "/exit") || tri_str_is(line, "/quit")) break;
+        if (editor) history(lines, &event, H_ENTER, text);
+        if (tri_str_is(line, "/reset")) {
+            conversation_reset(h, s->args->system);
+        } else if (text[0] == '/') {
+            fputs(help, stderr);
+        } else {
+            tri_error err = {0};
+            if (chat_turn(s, h, line, &err)) tri_report("run", &err);
+        }
+    }
+    if (editor) {
+        history_end(lines);
+        el_end(editor);
+    }
+    if (h) tri_arena_deinit(&h->arena);
+    free(h);
+    free(buffer);
+    return 0;
+}
+
+/* ---- the command ---- */
+
+static tri_status read_prompt(const run_args *a, tri_arena *arena, tri_str *text, tri_error *err) {
+    if (a->prompt) {
+        *text = tri_str_of(a->prompt);
+        return TRI_OK;
+    }
+    if (strcmp(a->prompt_file, "-") != 0) {
+        return tri_file_read(a->prompt_file, MAX_PROMPT_BYTES, arena, text, err);
+    }
+    tri_buf in = {.limit_bytes = MAX_PROMPT_BYTES};
+    char chunk[65536];
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, stdin)) > 0;)
+        tri_buf_append(&in, chunk, n);
+    tri_status rc = tri_buf_status(&in, err);
+    if (!rc) {
+        char *copy = tri_arena_strndup(arena, in.ptr ? in.ptr : "", in.len);
+        *text = (tri_str){copy, in.len};
+        if (!copy) rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for the prompt");
+    }
+    tri_buf_deinit(&in);
+    return rc;
+}
+
+static int run(run_args *a) {
+    tri_error err = {0};
+    tri_arena arena;
+    tri_arena_init(&arena, 0);
+    session s = {.args = a};
+    tri_str prompt = {0};
+    bool has_prompt = a->prompt || a->prompt_file;
+    int status = 0;
+    tri_status rc = has_prompt ? read_prompt(a, &arena, &prompt, &err) : TRI_OK;
+    if (!rc) rc = open_session(&s, a, &err);
+    if (!rc && has_prompt) {
+        rc = answer(&s, prompt, &err);
+    } else if (!rc) {
+        status = chat(&s);
+    }
+    close_session(&s);
+    tri_arena_deinit(&arena);
+    return rc ? tri_report("run", &err) : status;
+}
+
+int tri_cmd_run(int argc, char **argv) {
+    run_args a = {.build = {.struct_size = sizeof(tri_build_options)}};
+    make_table(&a);
+    const tri_usage usage = {.command = "trireme run",
+        .summary = "Answers a prompt or holds a chat.  PATH is an engine, or a HF directory, "
+                   "checkpoint or GGUF "
+                   "file,\nwhich is built once and kept in the cache.",
+        .synopsis = "PATH [--prompt TEXT | --prompt_file FILE] [options]",
+        .examples = "  trireme run model.gguf --prompt \"Why is the sky blue?\" --max_tokens 100\n"
+                    "  trireme run ./engine --raw --prompt \"Once upon a time\" --temperature 0.8 "
+                    "--seed 7\n"
+                    "  trireme run ./engine\n",
+        .options = a.table,
+        .n_options = a.n,
+        .min_positionals = 1,
+        .max_positionals = 1};
+    int rc = tri_options_parse(&usage, argc, argv, &a.path, NULL);
+    if (rc) return rc == TRI_OPTIONS_HELP ? 0 : 2;
+    if (a.prompt && a.prompt_file) {
+        fprintf(stderr, "trireme run: --prompt and --prompt_file are both given; one is wanted\n");
+        return 2;
+    }
+    if (!a.prompt && !a.prompt_file && (a.raw || a.json)) {
+        fprintf(stderr, "trireme run: --raw and --json need --prompt or --prompt_file\n");
+        return 2;
+    }
+    a.build.plugins = a.plugins.items;
+    a.build.n_plugins = a.plugins.n;
+    a.generate.stops = a.stops.items;
+    a.generate.n_stops = a.stops.n;
+    a.generate.stream = !a.json;
+    a.generate.show_special = a.show_special;
+    return run(&a);
+}

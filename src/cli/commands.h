@@ -1,0 +1,41 @@
+/* commands.h - the commands of `trireme`, and what they share.
+ *
+ * Each takes its arguments after the command's name and returns the process's exit status: 0, 1
+ * when what was asked failed, 2 when it was asked wrongly. */
+#ifndef TRI_CLI_COMMANDS_H
+#define TRI_CLI_COMMANDS_H
+
+#include "trireme/engine.h"
+
+int tri_cmd_convert(int argc, char **argv);
+int tri_cmd_build(int argc, char **argv);
+int tri_cmd_refit(int argc, char **argv);
+int tri_cmd_inspect(int argc, char **argv);
+int tri_cmd_run(int argc, char **argv);
+int tri_cmd_bench(int argc, char **argv);
+
+/* "trireme run: message" on stderr; returns 1. */
+int tri_report(const char *command, const tri_error *err);
+
+/* $XDG_CACHE_HOME/trireme, or ~/.cache/trireme; false when neither variable is set. */
+bool tri_cache_dir(char *path, size_t room);
+
+/* An engine directory as it is; a HF directory, GGUF or checkpoint is built into the cache first
+ * (`build` says how). What is done is told on stderr. */
+tri_status tri_engine_for(
+    const char *path, tri_build_options *build, char *engine_dir, size_t room, tri_error *err);
+
+/* ---- progress.c: a bar on a terminal, plain lines elsewhere; on stderr ---- */
+typedef struct tri_progress {
+    bool terminal;
+    const char *what; /* last shown */
+    int64_t shown_ns;
+    int32_t shown_percent;
+    int64_t started_ns;
+} tri_progress;
+
+void tri_progress_init(tri_progress *progress);
+void tri_progress_show(void *progress, const char *what, int64_t done, int64_t total);
+void tri_progress_end(tri_progress *progress);
+
+#endif

@@ -1,0 +1,139 @@
+#include "cli/generate.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    interrupted = 1;
+}
+
+enum { POLL_MS = 100 };
+
+typedef struct stream {
+    const tri_generate_options *options;
+    tri_decoder decoder;
+    tri_stop_filter filter;
+    tri_buf piece, passed; /* scratch: decoded, and what the stop filter let through */
+    tri_generated *out;
+} stream;
+
+static void emit(stream *s) {
+    if (!s->passed.len) return;
+    tri_buf_append(&s->out->text, s->passed.ptr, s->passed.len);
+    if (s->options->stream) {
+        fwrite(s->passed.ptr, 1, s->passed.len, stdout);
+        fflush(stdout);
+    }
+    tri_buf_clear(&s->passed);
+}
+
+/* True: a stop string came. */
+static tri_status take_token(stream *s, int32_t id, bool *stopped, tri_error *err) {
+    tri_buf_append(&s->out->ids, &id, sizeof id);
+    s->out->n_ids++;
+    tri_buf_clear(&s->piece);
+    TRI_TRY(tri_decoder_add(&s->decoder, id, &s->piece, err));
+    *stopped = tri_stop_filter_add(&s->filter, (tri_str){s->piece.ptr, s->piece.len}, &s->passed);
+    emit(s);
+    return TRI_OK;
+}
+
+static void finish_text(stream *s) {
+    if (!s->out->stopped_by_string) {
+        tri_buf_clear(&s->piece);
+        tri_decoder_finish(&s->decoder, &s->piece);
+        tri_stop_filter_add(&s->filter, (tri_str){s->piece.ptr, s->piece.len}, &s->passed);
+        tri_stop_filter_finish(&s->filter, &s->passed);
+    }
+    emit(s);
+}
+
+static tri_status follow(tri_executor *executor, uint64_t id, stream *s, tri_error *err) {
+    int64_t started = tri_clock_ns(), first = 0;
+    bool cancelled = false, final = false;
+    while (!final) {
+        tri_response *r = NULL;
+        TRI_TRY(tri_executor_await(executor, id, POLL_MS, &r, err));
+        if (interrupted && !cancelled) {
+            cancelled = true;
+            tri_executor_cancel(executor, id, NULL);
+        }
+        if (!r) continue;
+        tri_status rc = TRI_OK;
+        if (r->n_output_token_ids && !first) first = tri_clock_ns();
+        for (int32_t i = 0; i < r->n_output_token_ids && !rc && !s->out->stopped_by_string; i++) {
+            rc = take_token(s, r->output_token_ids[i], &s->out->stopped_by_string, err);
+        }
+        if ((rc || s->out->stopped_by_string) && !cancelled) {
+            cancelled = true;
+            tri_executor_cancel(executor, id, NULL);
+        }
+        final = r->is_final;
+        s->out->finish_reason = r->finish_reason;
+        if (!rc && final && r->finish_reason == TRI_FINISH_ERROR) {
+            rc = TRI_FAIL(err, TRI_E_INTERNAL, "%s", r->error_msg);
+        }
+        tri_response_free(r);
+        if (rc) return rc;
+    }
+    int64_t now = tri_clock_ns();
+    if (!first) first = now;
+    s->out->prompt_s = (double)(first - started) / 1e9;
+    s->out->decode_s = (double)(now - first) / 1e9;
+    return TRI_OK;
+}
+
+tri_status tri_generate(tri_executor *executor, const tri_tokenizer *tokenizer,
+    const int32_t *prompt, int32_t n_prompt, const tri_generate_options *options,
+    tri_generated *out, tri_error *err) {
+    *out = (tri_generated){.n_prompt = n_prompt};
+    uint64_t id = 0;
+    stream s = {.options = options, .out = out};
+    TRI_TRY(tri_executor_enqueue(executor,
+        &(tri_request){.struct_size = sizeof(tri_request),
+            .input_token_ids = prompt,
+            .n_input_token_ids = n_prompt,
+            .max_tokens = options->max_tokens,
+            .streaming = true,
+            .sampling_config = options->sampling},
+        &id, err));
+    tri_decoder_init(&s.decoder, tokenizer, !options->show_special);
+    tri_stop_filter_init(&s.filter, options->stops, options->n_stops);
+
+    struct sigaction action = {.sa_handler = on_interrupt}, old;
+    sigemptyset(&action.sa_mask);
+    interrupted = 0;
+    sigaction(SIGINT, &action, &old);
+    tri_status rc = follow(executor, id, &s, err);
+    finish_text(&s);
+    sigaction(SIGINT, &old, NULL);
+    if (!rc) rc = tri_buf_status(&out->text, err);
+    if (!rc) rc = tri_buf_status(&out->ids, err);
+    tri_stop_filter_deinit(&s.filter);
+    tri_buf_deinit(&s.piece);
+    tri_buf_deinit(&s.passed);
+    if (rc) tri_generated_deinit(out);
+    return rc;
+}
+
+void tri_generated_deinit(tri_generated *out) {
+    tri_buf_deinit(&out->text);
+    tri_buf_deinit(&out->ids);
+    *out = (tri_generated){0};
+}
+
+const char *tri_generated_reason(const tri_generated *out) {
+    if (out->stopped_by_string) return "stop";
+    switch (out->finish_reason) {
+    case TRI_FINISH_END_ID:
+    case TRI_FINISH_STOP_WORDS:
+        return "stop";
+    default:
+        return tri_finish_reason_name(out->finish_reason);
+    }
+}

