@@ -207,6 +207,34 @@ static void test_two_stages(void **state) {
     golden_close(&m);
 }
 
+/* ---- spelling ---- */
+
+/* config.v5.json says in the words of transformers 5 what config.json says in those of 4. */
+static void test_newer_spelling(void **state) {
+    const family *f = *state;
+    char path[600], *old_text = NULL, *new_text = NULL;
+    golden_model m;
+    tri_error err = {0};
+    tri_str json;
+    open_family(&m, f);
+    (void)snprintf(path, sizeof path, "%s/config.v5.json", m.path);
+    if (tri_source_get_kind(m.source) == TRI_SOURCE_HF) {
+        tri_model_config config;
+        golden_ok(tri_file_read(path, 1 << 20, &m.arena, &json, &err), &err);
+        golden_ok(tri_model_config_from_hf(&config, json, (tri_str){0}, &m.arena, &err), &err);
+        tri_graph *old_graph = golden_graph(m.source, 0, f->max_seq_len);
+        tri_graph *new_graph = golden_graph_for(m.source, &config, 0, f->max_seq_len);
+        golden_ok(tri_graph_print(old_graph, &old_text, &err), &err);
+        golden_ok(tri_graph_print(new_graph, &new_text, &err), &err);
+        assert_string_equal(old_text, new_text);
+        tri_free(old_text);
+        tri_free(new_text);
+        tri_graph_destroy(old_graph);
+        tri_graph_destroy(new_graph);
+    }
+    golden_close(&m);
+}
+
 /* ---- names ---- */
 
 static void test_every_architecture_is_defined(void **state) {
@@ -250,7 +278,10 @@ static void test_missing_weight_is_named(void **state) {
 int main(void) {
     static const family staged[] = {FAMILY("qwen2"), FAMILY("gemma2")};
     const struct CMUnitTest each[] = {
-        cmocka_unit_test(test_forward), cmocka_unit_test(test_greedy)};
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_newer_spelling),
+    };
     const struct CMUnitTest others[] = {
         cmocka_unit_test_prestate(test_two_stages, (void *)(uintptr_t)&staged[0]),
         cmocka_unit_test_prestate(test_two_stages, (void *)(uintptr_t)&staged[1]),
@@ -259,5 +290,5 @@ int main(void) {
         cmocka_unit_test(test_unknown_architecture_lists_the_known),
         cmocka_unit_test(test_missing_weight_is_named),
     };
-    return run_family_tests("models/family", each, 2, others, sizeof(others) / sizeof(others[0]));
+    return run_family_tests("models/family", each, 3, others, sizeof(others) / sizeof(others[0]));
 }
