@@ -110,6 +110,11 @@ typedef struct tri_plugin_step {
     const int32_t *cu_seqlens;   /* [S + 1] */
     const int32_t *context_lens; /* [S] */
     const int32_t *rows;         /* [R] */
+    /* Bit v of word v / 32 of a slot: token v may be sampled.  [slots, mask_stride_words] or NULL.
+     */
+    const uint32_t *masks;
+    int64_t mask_stride_words;
+    int32_t n_mask_slots;
 } tri_plugin_step;
 
 typedef struct tri_plugin_launch {

@@ -13,8 +13,11 @@ typedef struct tri_comm tri_comm;             /* one rank's end */
 tri_status tri_comm_group_create(
     tri_comm_group **group, int32_t tp_size, int32_t pp_size, tri_error *err);
 void tri_comm_group_destroy(tri_comm_group *group);
+/* Ranks count through a stage first: rank = stage * tp_size + rank within the stage. */
 tri_comm *tri_comm_of_rank(tri_comm_group *group, int32_t rank);
 void tri_comm_abort(tri_comm *comm);
+bool tri_comm_aborted(tri_comm *comm); /* by any rank */
+int32_t tri_comm_tp_size(const tri_comm *comm);
 
 /* Called by one thread of each tensor-parallel rank of the stage. */
 tri_status tri_comm_all_reduce(tri_comm *comm, float *x, int64_t n);

@@ -36,7 +36,11 @@ typedef struct tri_launch_list {
     const tri_launch *launches;
     int32_t n_launches;
     void *workspace;
-    tri_comm *comm; /* NULL: a single rank */
+    tri_comm *comm;         /* NULL: a single rank */
+    int64_t max_step_bytes; /* of any step to come, so that submit never allocates; 0: slots grow */
+    uint32_t *masks;        /* vocabulary bit masks, [n_mask_slots, mask_stride_words]; or NULL */
+    int32_t n_mask_slots;
+    int64_t mask_stride_words;
 } tri_launch_list;
 
 typedef struct tri_device_counters { /* since creation; what tests of the null device look at */

@@ -137,7 +137,7 @@ const tri_plugin_op *tri_plugin_registry_op(const tri_plugin_registry *registry,
 tri_plugin_type tri_plugin_type_of(const tri_value *value) {
     tri_plugin_type out = {.n_dims = -1, .layout = "row"};
     if (!value) return out;
-    out.dtype = value->type.dtype;
+    out.dtype = (int32_t)value->type.dtype;
     out.n_dims = value->type.n_dims;
     memcpy(out.dims, value->type.dims, sizeof out.dims);
     out.layout = value->type.layout;

@@ -25,9 +25,11 @@ typedef struct tri_weight_rule {
     const char *gguf[3];
     tri_shard_rule shard;
     bool per_layer;
-    bool gguf_permuted; /* llama.cpp stores q and k rows pairwise interleaved: hf[0], hf[1] are
-                           undone */
-    double gguf_offset; /* added to what a GGUF stores (Gemma's norms are stored plus one: -1) */
+    bool gguf_permuted;    /* llama.cpp stores q and k rows pairwise interleaved: hf[0], hf[1] are
+                              undone */
+    double gguf_offset;    /* added to what a GGUF stores (Gemma's norms are stored plus one: -1) */
+    int32_t part, n_parts; /* the part-th of n_parts equal stretches of the module's rows; n_parts
+                              0: all of them */
 } tri_weight_rule;
 
 typedef struct tri_model_family {
@@ -39,6 +41,12 @@ typedef struct tri_model_family {
      */
     void (*define)(tri_graph *g, const tri_model_config *config, int32_t first, int32_t n);
 } tri_model_family;
+
+/* Full extents of a canonical module ("attention.qkv", "attention.q", "lm_head"; no layer, no
+ * ".weight"): a matrix [rows, columns], or with columns 0 a vector of `rows`.  A bias is a vector
+ * of its module's rows. */
+void tri_model_weight_dims(
+    const tri_model_config *config, const char *module, int64_t *rows, int64_t *columns);
 
 /* NULL: unknown; the caller's error lists tri_architectures. */
 const tri_model_family *tri_model_find(const char *architecture);

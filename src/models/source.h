@@ -48,6 +48,9 @@ int32_t tri_source_find(const tri_source *source, int32_t rank, const char *name
 /* Rows [first, first + n) of weight index, dense, in its type's dtype. */
 tri_status tri_source_read(const tri_source *source, int32_t rank, int32_t index, int64_t first,
     int64_t n, void *out, tri_error *err);
+/* Declares the weights of a pipeline stage in g at full width, as tri_model_define wants them:
+ * before sharding, whatever tp_size is. */
+void tri_source_declare(const tri_source *source, int32_t pp_rank, tri_graph *g);
 /* Copies (a GGUF: writes tokenizer.gguf) tokenizer, chat template and generation config files into
  * dir. */
 tri_status tri_source_copy_tokenizer(const tri_source *source, const char *dir, tri_error *err);

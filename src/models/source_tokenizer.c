@@ -1,0 +1,41 @@
+/* source_tokenizer.c - what belongs to a model beside its weights travels with it, verbatim. */
+#include "models/source_internal.h"
+
+static const char *const companions[] = {"tokenizer.json", "tokenizer.model",
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt", "chat_template.jinja", "generation_config.json", "tokenizer.gguf"};
+
+static tri_status copy_file(const char *from, const char *to, tri_error *err) {
+    tri_file_map map = {0};
+    TRI_TRY(tri_file_map_open(&map, from, err));
+    tri_status rc = tri_file_replace(to, map.data, (size_t)map.n_bytes, err);
+    tri_file_map_close(&map);
+    return rc;
+}
+
+static tri_status copy_companions(
+    const tri_source *s, const char *dir, tri_arena *arena, tri_error *err) {
+    for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++) {
+        const char *from = tri_path_join(arena, s->path, companions[i]);
+        const char *to = tri_path_join(arena, dir, companions[i]);
+        if (!from || !to) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
+        if (tri_path_exists(from)) TRI_TRY(copy_file(from, to, err));
+    }
+    return TRI_OK;
+}
+
+tri_status tri_source_copy_tokenizer(const tri_source *s, const char *dir, tri_error *err) {
+    tri_arena arena;
+    tri_arena_init(&arena, 0);
+    tri_status rc;
+    if (s->kind == TRI_SOURCE_GGUF) {
+        const char *to = tri_path_join(&arena, dir, "tokenizer.gguf");
+        rc = to ? tri_gguf_write_metadata(&s->gguf, to, err)
+                : TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
+    } else {
+        rc = copy_companions(s, dir, &arena, err);
+    }
+    tri_arena_deinit(&arena);
+    if (rc) tri_error_context(err, "tokenizer of %s", s->path);
+    return rc;
+}
