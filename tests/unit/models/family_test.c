@@ -43,7 +43,7 @@ static const family families[] = {
     /* original_max_position_embeddings is 64: short factors up to there, long ones beyond */
     {"families/phi3_longrope", 64, 2, {2, 0}},
     {"families/phi3_longrope", 256, 1, {1}},
-    {"gguf/tiny_llama", 256, 3, {2, 0, 1}},
+    {"gguf/tiny_llama", 256, 2, {1, 0}},
 };
 
 static void open_family(golden_model *m, const family *f) {
