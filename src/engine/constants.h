@@ -15,9 +15,6 @@ tri_status tri_quantization_of(tri_quantization *q, const tri_node *node, tri_er
 void tri_quantize_row(const tri_quantization *q, const float *x, int64_t n, void *row);
 void tri_quantize_row_scales(const tri_quantization *q, const float *x, int64_t n, float *scales);
 
-/* The n values of a rope_frequencies node. */
-tri_status tri_constant_rope_frequencies(
-    const tri_node *node, float *values, int64_t n, tri_error *err);
 /* x = x * factor + offset */
 void tri_constant_affine(float *x, int64_t n, double factor, double offset);
 

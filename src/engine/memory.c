@@ -3,6 +3,9 @@
 
 #include "device/device.h"
 
+/* Rows of logits that executors have room for even when their batch is smaller. */
+enum { FEW_ROWS = 32 };
+
 typedef struct needing {
     tri_engine *engine;
     tri_plan_limits limits;
@@ -63,13 +66,14 @@ tri_status tri_engine_memory_need(const tri_engine *engine, int32_t max_batch_si
             "max_seq_len %" PRId64 " (at most %d), kv_tokens %" PRId64 " (at most 2^40)", length,
             INT32_MAX, kv_tokens);
     int64_t kv = or_default(kv_tokens, batch * length);
+    int64_t rows = batch > FEW_ROWS ? batch : FEW_ROWS;
     n.limits = (tri_plan_limits){.max_tokens = (int32_t)tokens,
         .max_sequences = (int32_t)batch,
-        .max_rows = (int32_t)batch,
+        .max_rows = (int32_t)rows,
         .max_seq_len = length};
     tri_step_shape shape = {.n_tokens = (int32_t)tokens,
         .n_sequences = (int32_t)batch,
-        .n_rows = (int32_t)batch,
+        .n_rows = (int32_t)rows,
         .n_groups = engine->n_groups,
         .n_position_axes = 1};
     for (int32_t g = 0; g < engine->n_groups; g++) {
