@@ -1,7 +1,7 @@
 /* arena.h - memory by lifetime: allocate piecemeal, free at once.
  *
  * One thread at a time.  Allocation failure returns NULL only past the arena's limit or when the
- * system has no memory; a growing parse must check, a constructor may use the `must` form. */
+ * system has no memory. */
 #ifndef TRI_BASE_ARENA_H
 #define TRI_BASE_ARENA_H
 

@@ -26,6 +26,13 @@ static uint32_t bits_of_f32(float f) {
     return bits;
 }
 
+/* a or b by masks: compilers vectorise this where a choice between results of float operations,
+ * which might trap, makes them branch. */
+static inline uint32_t choose(bool condition, uint32_t a, uint32_t b) {
+    uint32_t mask = (uint32_t)0 - condition;
+    return (a & mask) | (b & ~mask);
+}
+
 /* Small IEEE-like formats: a sign, exponent bits with a bias, man_bits of mantissa, subnormals. The
  * callers' constants fold. */
 
@@ -35,7 +42,7 @@ static inline uint32_t widen(uint32_t magnitude, uint32_t bias, uint32_t man_bit
     uint32_t normal = (magnitude << (23 - man_bits)) + ((127 - bias) << 23);
     float least = f32_of_bits((128 - bias) << 23);
     uint32_t subnormal = bits_of_f32(f32_of_bits(normal + (1u << 23)) - least);
-    return magnitude >> man_bits ? normal : subnormal;
+    return choose(magnitude >> man_bits != 0, normal, subnormal);
 }
 
 /* Nearest even, from the bits of a float32 without sign; may exceed the largest number. Subnormal
@@ -46,13 +53,13 @@ static inline uint32_t narrow(uint32_t bits, uint32_t bias, uint32_t man_bits) {
     uint32_t normal = (bits + (1u << (shift - 1)) - 1 + odd - ((127 - bias) << 23)) >> shift;
     uint32_t magic = (127 - bias + shift + 1) << 23;
     uint32_t subnormal = bits_of_f32(f32_of_bits(bits) + f32_of_bits(magic)) - magic;
-    return bits >= (128 - bias) << 23 ? normal : subnormal;
+    return choose(bits >= (128 - bias) << 23, normal, subnormal);
 }
 
 static inline float f16_to_f32(uint16_t h) {
     uint32_t magnitude = h & 0x7FFFu, sign = (uint32_t)(h & 0x8000u) << 16;
     uint32_t bits = widen(magnitude, 15, 10);
-    bits = magnitude >= 0x7C00 ? bits | 0x7F800000u : bits; /* infinity, NaN */
+    bits = choose(magnitude >= 0x7C00, bits | 0x7F800000u, bits); /* infinity, NaN */
     return f32_of_bits(bits | sign);
 }
 
@@ -60,8 +67,8 @@ static inline uint16_t f32_to_f16(float f) {
     uint32_t bits = bits_of_f32(f), sign = (bits >> 16) & 0x8000u;
     bits &= 0x7FFFFFFFu;
     uint32_t h = narrow(bits, 15, 10);
-    h = bits >= 0x47800000u ? 0x7C00 : h; /* 65536 and more; below, rounding up makes infinity */
-    h = bits > 0x7F800000u ? 0x7E00 : h;
+    h = choose(bits >= 0x47800000u, 0x7C00, h); /* 65536; from 65520 rounding made infinity */
+    h = choose(bits > 0x7F800000u, 0x7E00, h);
     return (uint16_t)(h | sign);
 }
 
@@ -73,14 +80,14 @@ static inline uint16_t f32_to_bf16(float f) {
     uint32_t bits = bits_of_f32(f);
     uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
     uint32_t nan = (bits >> 16) | 0x40; /* quiet */
-    return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded);
+    return (uint16_t)choose((bits & 0x7FFFFFFFu) > 0x7F800000u, nan, rounded);
 }
 
 /* OCP 8-bit floating point, 1.0: e4m3 has no infinity and one NaN, e5m2 is IEEE-like. */
 static inline float e4m3_to_f32(uint8_t code) {
     uint32_t magnitude = code & 0x7Fu, sign = (uint32_t)(code & 0x80u) << 24;
     uint32_t bits = widen(magnitude, 7, 3);
-    bits = magnitude == 0x7F ? 0x7FC00000u : bits;
+    bits = choose(magnitude == 0x7F, 0x7FC00000u, bits);
     return f32_of_bits(bits | sign);
 }
 
@@ -92,8 +99,8 @@ static inline uint8_t f32_to_e4m3(float f) {
     uint32_t bits = bits_of_f32(f), sign = (bits >> 24) & 0x80u;
     bits &= 0x7FFFFFFFu;
     uint32_t code = narrow(bits, 7, 3);
-    code = bits >= 0x43E00000u ? 0x7E : code; /* 448 and more */
-    code = bits > 0x7F800000u ? 0x7F : code;
+    code = choose(bits >= 0x43E00000u, 0x7E, code); /* 448 and more */
+    code = choose(bits > 0x7F800000u, 0x7F, code);
     return (uint8_t)(code | sign);
 }
 
@@ -101,8 +108,8 @@ static inline uint8_t f32_to_e5m2(float f) {
     uint32_t bits = bits_of_f32(f), sign = (bits >> 24) & 0x80u;
     bits &= 0x7FFFFFFFu;
     uint32_t code = narrow(bits, 15, 2);
-    code = bits >= 0x47600000u ? 0x7B : code; /* 57344 and more */
-    code = bits > 0x7F800000u ? 0x7F : code;
+    code = choose(bits >= 0x47600000u, 0x7B, code); /* 57344 and more */
+    code = choose(bits > 0x7F800000u, 0x7F, code);
     return (uint8_t)(code | sign);
 }
 

@@ -189,12 +189,22 @@ void tri_block_encode_q5_1(const float *x, uint8_t *block) {
     store_nibbles(q, block + 8);
 }
 
+/* Half away from zero, as ggml rounds; not a call, so that the loop vectorises. Cut to [-127, 127],
+ * NaN too. */
+static int8_t round_level(float x) {
+    x = x < 127.0f ? x : 127.0f;
+    x = x > -127.0f ? x : -127.0f;
+    int whole = (int)x;
+    float rest = x - (float)whole;
+    return (int8_t)(whole + (rest >= 0.5f) - (rest <= -0.5f));
+}
+
 void tri_block_encode_q8_0(const float *x, uint8_t *block) {
-    float d = fabsf(extreme(x)) / 127.0f, id = inverse(d);
-    for (int j = 0; j < BLOCK; j++) {
-        float q = roundf(x[j] * id);
-        q = q > 127.0f ? 127.0f : q > -127.0f ? q : q <= -127.0f ? -127.0f : 0.0f; /* NaN: 0 */
-        block[2 + j] = (uint8_t)(int8_t)q;
-    }
+    float most = 0;
+    for (int j = 0; j < BLOCK; j++)
+        most = fabsf(x[j]) > most ? fabsf(x[j]) : most;
+    float d = most / 127.0f, id = inverse(d);
+    for (int j = 0; j < BLOCK; j++)
+        block[2 + j] = (uint8_t)round_level(x[j] * id);
     store_f16(block, d);
 }

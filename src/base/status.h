@@ -16,7 +16,7 @@
 /* Fills err (may be NULL) and returns status.  The macro repeats the status, so that the compiler
  * sees it is not zero. */
 tri_status tri_fail(tri_error *err, tri_status status, const char *format, ...) TRI_PRINTF(3, 4);
-#define TRI_FAIL(err, status, ...) (tri_fail((err), (status), __VA_ARGS__), (status))
+#define TRI_FAIL(err, status, ...) (tri_fail((err), (status), __VA_ARGS__), (tri_status)(status))
 
 /* Puts "what: " in front of the message.  Does nothing when err is NULL or holds no error. */
 void tri_error_context(tri_error *err, const char *format, ...) TRI_PRINTF(2, 3);

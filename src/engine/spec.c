@@ -5,7 +5,7 @@
 #include "base/codec.h"
 #include "kernels/kernels.h"
 
-enum { MAX_RANKS = 1024, MAX_BATCH = 1 << 16, MAX_TOKENS = 1 << 20 };
+enum { MAX_RANKS = 1024, MAX_BATCH = 1 << 16, MAX_TOKENS = 1 << 24 };
 #define MAX_LENGTH ((int64_t)1 << 30)
 
 const char *tri_isa_shown(const char *isa) {

@@ -223,7 +223,7 @@ static bool iterate(tri_executor *x) {
     }
     if (!step) {
         if (x->n_unfinished) {
-            TRI_FAIL(&err, TRI_E_INTERNAL, "%d requests wait and none can run", x->n_unfinished);
+            tri_fail(&err, TRI_E_INTERNAL, "%d requests wait and none can run", x->n_unfinished);
             fail_all(x, &err);
         }
         update_stats(x, NULL, started);

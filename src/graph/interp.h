@@ -33,6 +33,10 @@ typedef struct tri_interp_options {
     void (*observe)(
         void *user, const tri_value *value, const float *data, int64_t rows, int64_t columns);
     void *observe_user;
+    /* Bits of the tokens that rows with this mask slot may take, (vocabulary + 31) / 32 words,
+     * token v in bit v % 32 of word v / 32.  Needed only by steps with such rows. */
+    const uint32_t *(*mask)(void *user, int32_t slot);
+    void *mask_user;
 } tri_interp_options;
 
 typedef struct tri_interp tri_interp;
@@ -41,11 +45,19 @@ tri_status tri_interp_create(
     tri_interp **interp, const tri_graph *g, const tri_interp_options *options, tri_error *err);
 void tri_interp_destroy(tri_interp *interp);
 tri_status tri_interp_run(tri_interp *interp, const tri_step *step, tri_error *err);
-/* An output or any other tensor value of the last run: f32 (or i32 for token ids), row-major. */
+/* An output, or with "%12" any other tensor value, of the last run: f32 (or i32 for token ids),
+ * row-major. */
 const float *tri_interp_output(
     const tri_interp *interp, const char *name, int64_t *rows, int64_t *columns);
 const int32_t *tri_interp_output_i32(const tri_interp *interp, const char *name, int64_t *n);
+/* The value of a constant of the graph, row-major as float32, valid until the interpreter is
+ * destroyed.  Needs no step; only what it derives from is evaluated. */
+tri_status tri_interp_constant(
+    tri_interp *interp, const tri_value *value, const float **data, int64_t *n, tri_error *err);
 /* Sampling graphs take their logits [R, V] from here. */
 void tri_interp_set_logits(tri_interp *interp, const float *logits, int64_t rows, int64_t columns);
+
+/* The n values of a rope_frequencies node: build needs them without running anything. */
+void tri_rope_frequencies(const tri_node *node, float *values, int64_t n);
 
 #endif

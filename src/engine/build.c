@@ -1,0 +1,290 @@
+#include "engine/build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "engine/supply.h"
+
+/* One build, from checked options to a directory. */
+typedef struct building {
+    const tri_build_options *options;
+    tri_engine_spec spec;
+    tri_engine_config config;
+    const tri_model_config *model; /* NULL: a graph of the caller's */
+    tri_plugin_set plugins;
+    tri_plugin_device facts;
+    tri_select select;
+    tri_team *team;
+    tri_rank *ranks;
+    int32_t n_ranks;
+    tri_build_report report;
+} building;
+
+tri_status tri_build_report_weight(
+    void *user, const char *name, int64_t n_bytes, tri_error *err) {
+    tri_build_report *report = user;
+    (void)err;
+    report->done += n_bytes;
+    if (report->progress) report->progress(report->user, name, report->done, report->total);
+    return TRI_OK;
+}
+
+static void building_deinit(building *b) {
+    for (int32_t i = 0; b->ranks && i < b->n_ranks; i++)
+        tri_rank_close(&b->ranks[i]);
+    free(b->ranks);
+    tri_team_destroy(b->team);
+    tri_plugin_set_close(&b->plugins);
+}
+
+static tri_status building_init(building *b, const tri_build_options *options, tri_error *err) {
+    *b = (building){.options = options};
+    TRI_TRY(tri_spec_from_options(&b->spec, options, tri_machine_isa(), err));
+    b->facts = tri_target_facts(tri_isa_of(b->spec.isa));
+    b->report = (tri_build_report){.progress = options->progress, .user = options->progress_user};
+    tri_status rc =
+        tri_plugin_set_open(&b->plugins, options->plugins, options->n_plugins, err);
+    if (!rc) rc = tri_team_create(&b->team, options->n_threads, err);
+    if (rc) building_deinit(b);
+    return rc;
+}
+
+static tri_status add_ranks(building *b, int32_t n, tri_error *err) {
+    b->ranks = calloc((size_t)n, sizeof *b->ranks);
+    if (!b->ranks) return TRI_FAIL(err, TRI_E_MEMORY, "%" PRId32 " ranks: out of memory", n);
+    b->n_ranks = n;
+    b->select = tri_select_for(b->plugins.kernels, &b->facts, &b->spec);
+    return TRI_OK;
+}
+
+static tri_status lower_rank(building *b, int32_t rank, tri_graph *canonical, tri_error *err) {
+    tri_engine_spec spec = b->spec;
+    spec.rank = rank;
+    tri_status rc =
+        tri_rank_lower(&b->ranks[rank], canonical, &spec, &b->plugins, &b->select, err);
+    if (rc) tri_error_context(err, "rank %" PRId32, rank);
+    if (!rc) b->report.total += tri_rank_weight_bytes(&b->ranks[rank]);
+    return rc;
+}
+
+/* What becomes of `auto`. */
+static tri_dtype kv_dtype_for(const tri_precision *p, tri_dtype weights, bool blocks) {
+    if (p->kv != TRI_N_DTYPES) return p->kv;
+    if (p->weights != TRI_N_DTYPES) return p->weights;
+    return blocks ? TRI_F16 : weights; /* as precise as 8-bit activations can use */
+}
+
+/* ---- from a model ---- */
+
+static tri_status open_source(building *b, tri_source **source, tri_error *err) {
+    const tri_build_options *o = b->options;
+    tri_engine_spec spec = b->spec;
+    spec.tp_size = o->tp_size;
+    spec.pp_size = o->pp_size;
+    if (!o->model_dir) return TRI_FAIL(err, TRI_E_ARGUMENT, "model_dir is NULL");
+    return tri_source_for(source, o->model_dir, &spec, o->dummy_weights, err);
+}
+
+static void take_model(building *b, const tri_source *source) {
+    const tri_model_config *model = tri_source_config(source);
+    tri_engine_spec *spec = &b->spec;
+    bool blocks = model->quantization.kind == TRI_QUANT_GGUF;
+    b->model = model;
+    tri_engine_config_from_model(&b->config, model);
+    spec->tp_size = model->mapping.tp_size;
+    spec->pp_size = model->mapping.pp_size;
+    spec->precision.kv = kv_dtype_for(&spec->precision, model->dtype, blocks);
+    int64_t longest = model->max_position_embeddings > 0 ? model->max_position_embeddings : 2048;
+    if (spec->max_seq_len == 0) spec->max_seq_len = longest;
+    if (spec->max_seq_len > longest)
+        tri_log(TRI_LOG_WARN, "build",
+            "max_seq_len=%" PRId64 " max_position_embeddings=%" PRId64
+            " what=\"longer sequences than the model was made for\"",
+            spec->max_seq_len, longest);
+}
+
+static tri_status lower_model(building *b, const tri_source *source, tri_error *err) {
+    TRI_TRY(add_ranks(b, b->spec.tp_size * b->spec.pp_size, err));
+    for (int32_t r = 0; r < b->n_ranks; r++) {
+        tri_graph *g = NULL;
+        int64_t n_parameters = 0;
+        TRI_TRY(tri_canonical_graph(
+            &g, source, r, &b->spec, &b->plugins, NULL, &n_parameters, err));
+        if (r % b->spec.tp_size == 0) b->config.n_parameters += n_parameters;
+        TRI_TRY(lower_rank(b, r, g, err));
+    }
+    return TRI_OK;
+}
+
+/* ---- writing ---- */
+
+static tri_status write_rank(
+    building *b, const char *dir, int32_t rank, const tri_supply *supply,
+    tri_status (*after)(void *, const char *, int64_t, tri_error *), void *user, tri_error *err) {
+    tri_arena arena;
+    tri_arena_init(&arena, 0);
+    const tri_rank_writing writing = {.plugins = &b->plugins,
+        .supply = supply,
+        .team = b->team,
+        .after = after,
+        .user = user};
+    const char *path = tri_rank_path(&arena, dir, rank);
+    tri_status rc = TRI_OK;
+    if (!path) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    if (!rc) rc = tri_rank_write(&b->ranks[rank], path, &writing, err);
+    tri_arena_deinit(&arena);
+    return rc;
+}
+
+static tri_status write_config(building *b, const char *dir, tri_error *err) {
+    int64_t weight_bytes = 0;
+    for (int32_t r = 0; r < b->n_ranks; r++)
+        weight_bytes += tri_rank_weight_bytes(&b->ranks[r]);
+    return tri_engine_config_write(dir, &b->config, b->model, &b->ranks[0], weight_bytes, err);
+}
+
+static tri_status write_model(
+    building *b, const tri_source *source, const char *dir, tri_error *err) {
+    for (int32_t r = 0; r < b->n_ranks; r++) {
+        tri_source_supply from = {.source = source, .rank = r};
+        tri_supply supply = tri_supply_source(&from);
+        TRI_TRY(
+            write_rank(b, dir, r, &supply, tri_build_report_weight, &b->report, err));
+    }
+    TRI_TRY(write_config(b, dir, err));
+    return tri_source_copy_tokenizer(source, dir, err);
+}
+
+static tri_status check_output(const tri_build_options *options, tri_error *err) {
+    if (!options->output_dir || !*options->output_dir)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "output_dir is not given");
+    return TRI_OK;
+}
+
+tri_status tri_build(const tri_build_options *options, tri_error *err) {
+    building b;
+    tri_source *source = NULL;
+    tri_dir_writer dir = {0};
+    bool opened = false;
+    TRI_TRY(building_init(&b, options, err));
+    tri_status rc = check_output(options, err);
+    if (!rc) rc = open_source(&b, &source, err);
+    if (rc) goto done;
+    take_model(&b, source);
+    rc = lower_model(&b, source, err);
+    if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
+    if (rc) goto done;
+    opened = true;
+    rc = write_model(&b, source, dir.path, err);
+    if (!rc) {
+        opened = false; /* commit cleans up after itself */
+        rc = tri_dir_writer_commit(&dir, err);
+    }
+
+done:
+    if (opened) tri_dir_writer_abandon(&dir);
+    tri_source_close(source);
+    building_deinit(&b);
+    if (rc) tri_error_context(err, "build %s", options->model_dir ? options->model_dir : "");
+    return rc;
+}
+
+/* ---- from a graph of the caller's ---- */
+
+static tri_status check_graph(
+    const tri_graph *graph, const tri_build_options *options, tri_error *err) {
+    const tri_value *logits = tri_graph_output(graph, "logits");
+    TRI_TRY(tri_graph_verify(graph, err));
+    if (!logits)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "the graph has no logits: tri_output_logits");
+    if (options->tp_size > 1 || options->pp_size > 1)
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+            "tp_size %" PRId32 " and pp_size %" PRId32 ": a model of one's own runs on one rank",
+            options->tp_size, options->pp_size);
+    return TRI_OK;
+}
+
+static void take_graph(building *b, const tri_graph *graph) {
+    tri_engine_spec *spec = &b->spec;
+    spec->tp_size = spec->pp_size = 1;
+    b->config = (tri_engine_config){.architecture = graph->name,
+        .vocab_size = (int32_t)tri_graph_output(graph, "logits")->type.dims[1],
+        .n_parameters = tri_graph_parameters(graph),
+        .tp_size = 1,
+        .pp_size = 1,
+        .bos_id = -1,
+        .pad_id = -1};
+    bool blocks = false;
+    tri_dtype dtype = TRI_BF16;
+    for (const tri_node *node = graph->first; node; node = node->next) {
+        if (node->op == TRI_OP_CACHE) b->config.n_layers++;
+        if (node->op == TRI_OP_EMBEDDING)
+            b->config.hidden_size = (int32_t)node->results[0]->type.dims[1];
+        if (node->op != TRI_OP_WEIGHT || node->results[0]->type.n_dims != 2) continue;
+        tri_dtype d = node->results[0]->type.dtype;
+        blocks = blocks || d >= TRI_Q4_0;
+        if (d == TRI_F32 || d == TRI_F16 || d == TRI_BF16) dtype = d;
+    }
+    spec->precision.kv = kv_dtype_for(&spec->precision, dtype, blocks);
+    if (graph->n_groups > 0 && graph->groups[0].tokens_per_block > 0)
+        spec->tokens_per_block = graph->groups[0].tokens_per_block;
+    if (spec->max_seq_len == 0) spec->max_seq_len = 2048;
+}
+
+typedef struct own_weights {
+    tri_reader_supply reader;
+    tri_build_report *report;
+} own_weights;
+
+static tri_status after_own(void *user, const char *name, int64_t n_bytes, tri_error *err) {
+    own_weights *own = user;
+    tri_reader_supply_clear(&own->reader);
+    return tri_build_report_weight(own->report, name, n_bytes, err);
+}
+
+static tri_status write_own(
+    building *b, tri_weight_reader read, void *user, const char *dir, tri_error *err) {
+    own_weights own = {.reader = {.read = read, .user = user}, .report = &b->report};
+    tri_supply supply = tri_supply_reader(&own.reader);
+    tri_status rc = write_rank(b, dir, 0, &supply, after_own, &own, err);
+    tri_reader_supply_clear(&own.reader);
+    return rc ? rc : write_config(b, dir, err);
+}
+
+tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void *user,
+    const tri_build_options *options, tri_error *err) {
+    building b;
+    tri_graph *own = NULL;
+    tri_dir_writer dir = {0};
+    bool opened = false;
+    TRI_TRY(building_init(&b, options, err));
+    tri_status rc = check_output(options, err);
+    if (!rc) rc = check_graph(graph, options, err);
+    if (!rc) rc = tri_graph_clone(graph, &own, err);
+    if (rc) goto done;
+    tri_graph_set_plugins(own, b.plugins.ops);
+    take_graph(&b, own);
+    rc = add_ranks(&b, 1, err);
+    if (!rc) rc = tri_plugin_set_replace(&b.plugins, own, err);
+    if (rc) {
+        tri_graph_destroy(own);
+        goto done;
+    }
+    rc = lower_rank(&b, 0, own, err);
+    if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
+    if (rc) goto done;
+    opened = true;
+    rc = write_own(&b, read, user, dir.path, err);
+    if (!rc) {
+        opened = false;
+        rc = tri_dir_writer_commit(&dir, err);
+    }
+
+done:
+    if (opened) tri_dir_writer_abandon(&dir);
+    building_deinit(&b);
+    if (rc) tri_error_context(err, "build %s", graph->name);
+    return rc;
+}

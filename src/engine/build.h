@@ -1,0 +1,39 @@
+/* build.h - what building, refitting and lowering again have in common. */
+#ifndef TRI_ENGINE_BUILD_H
+#define TRI_ENGINE_BUILD_H
+
+#include "engine/config.h"
+#include "engine/rank.h"
+#include "models/source.h"
+
+/* Facts of a CPU target for choosing kernels, without a device: isa "" or "avx2"... */
+tri_plugin_device tri_target_facts(const char *isa);
+tri_select tri_select_for(
+    const tri_kernels *kernels, const tri_plugin_device *facts, const tri_engine_spec *spec);
+/* What this machine has, in kernels' names. */
+const char *tri_machine_isa(void);
+
+/* Opens a model as engines read it: as it is stored, since casts are steps of derivations; only
+ * blocks that a shard would cut are decoded first. */
+tri_status tri_source_for(tri_source **source, const char *path, const tri_engine_spec *spec,
+    bool dummy, tri_error *err);
+
+/* The canonical graph of a rank: defined by the family, its plugin ops put in, sharded.  dtypes_of:
+ * when given, its declarations' dtypes are used where names agree (for refits from a model that is
+ * stored in other types).  *n_parameters (may be NULL): elements of the stage's weights, unsharded. */
+tri_status tri_canonical_graph(tri_graph **graph, const tri_source *source, int32_t rank,
+    const tri_engine_spec *spec, const tri_plugin_set *plugins, const tri_graph *dtypes_of,
+    int64_t *n_parameters, tri_error *err);
+int64_t tri_graph_parameters(const tri_graph *g); /* elements of the weights it uses */
+
+/* Bytes of weights done, told to the caller of a build. */
+typedef struct tri_build_report {
+    tri_build_progress progress; /* may be NULL */
+    void *user;
+    int64_t done, total;
+} tri_build_report;
+/* tri_rank_writing.after */
+tri_status tri_build_report_weight(
+    void *user, const char *name, int64_t n_bytes, tri_error *err);
+
+#endif

@@ -1,0 +1,372 @@
+/* The executor on engines of the golden families: tokens equal transformers' greedy ones, whatever
+ * the batch, the chunking, the order and the threads; requests end for the reasons they should;
+ * refits take effect between steps. */
+#include "support/run_engine.h"
+
+#include "base/arena.h"
+#include "data/safetensors.h"
+
+enum { N_SEQUENCES = 3, N_GREEDY = 32 };
+
+typedef struct golden {
+    tri_arena arena;
+    tri_safetensors file;
+    const int32_t *ids[N_SEQUENCES], *greedy[N_SEQUENCES];
+    const float *margin[N_SEQUENCES];
+    int32_t n_ids[N_SEQUENCES];
+} golden;
+
+static void golden_open(golden *g, const char *family) {
+    char path[RUN_PATH_BYTES], name[32];
+    *g = (golden){0};
+    tri_arena_init(&g->arena, 0);
+    snprintf(
+        path, sizeof path, "%s/golden/families/%s/expected.safetensors", TRI_TESTS_DIR, family);
+    RUN_OK(tri_safetensors_open(&g->file, path, &g->arena, err));
+    for (int i = 0; i < N_SEQUENCES; i++) {
+        const tri_safetensor *t;
+        snprintf(name, sizeof name, "seq%d.input_ids", i);
+        assert_non_null(t = tri_safetensors_find(&g->file, name));
+        g->ids[i] = (const int32_t *)(const void *)t->data;
+        g->n_ids[i] = (int32_t)(t->n_bytes / 4);
+        snprintf(name, sizeof name, "seq%d.greedy", i);
+        assert_non_null(t = tri_safetensors_find(&g->file, name));
+        assert_int_equal(t->n_bytes, N_GREEDY * 4);
+        g->greedy[i] = (const int32_t *)(const void *)t->data;
+        snprintf(name, sizeof name, "seq%d.margin", i);
+        assert_non_null(t = tri_safetensors_find(&g->file, name));
+        g->margin[i] = (const float *)(const void *)t->data;
+    }
+}
+
+static void golden_close(golden *g) {
+    tri_safetensors_close(&g->file);
+    tri_arena_deinit(&g->arena);
+}
+
+static void build(char engine[RUN_PATH_BYTES], const char *family, const char *dtype) {
+    char model[RUN_PATH_BYTES], name[128];
+    snprintf(model, sizeof model, "%s/golden/families/%s", TRI_TESTS_DIR, family);
+    snprintf(name, sizeof name, "executor_%s_%s", family, dtype);
+    run_scratch_dir(engine, name);
+    RUN_OK(tri_build(&(tri_build_options){.struct_size = sizeof(tri_build_options),
+                         .model_dir = model,
+                         .output_dir = engine,
+                         .dtype = dtype,
+                         .cpu_isa = NULL,
+                         .max_seq_len = 256,
+                         .n_threads = 2},
+        err));
+}
+
+typedef struct setting {
+    int32_t max_batch_size, max_num_tokens, n_threads;
+    int64_t kv_tokens;
+    bool reverse, manual;
+} setting;
+
+static void run(tri_engine *engine, const golden *g, const setting *s, run_output *outputs) {
+    tri_executor *executor = NULL;
+    tri_engine_info info;
+    tri_engine_get_info(engine, &info);
+    RUN_OK(tri_executor_create(&executor, engine,
+        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+            .max_batch_size = s->max_batch_size,
+            .max_num_tokens = s->max_num_tokens,
+            .max_seq_len = 128,
+            .kv_cache_config = {.max_tokens = s->kv_tokens},
+            .n_threads = s->n_threads,
+            .manual = s->manual},
+        err));
+    for (int k = 0; k < N_SEQUENCES; k++) {
+        int i = s->reverse ? N_SEQUENCES - 1 - k : k;
+        uint64_t id;
+        RUN_OK(tri_executor_enqueue(executor,
+            &(tri_request){.struct_size = sizeof(tri_request),
+                .input_token_ids = g->ids[i],
+                .n_input_token_ids = g->n_ids[i],
+                .max_tokens = N_GREEDY,
+                .streaming = k % 2 == 0,
+                .output_config = {.return_context_logits = true},
+                .end_id = -1,
+                .client_id = (uint64_t)i},
+            &id, err));
+    }
+    run_collect(executor, N_SEQUENCES, g->n_ids, info.vocab_size, s->manual, outputs);
+    tri_executor_destroy(executor);
+}
+
+static tri_engine *open_engine(const char *dir) {
+    tri_engine *engine = NULL;
+    RUN_OK(tri_engine_open(
+        &engine, dir, &(tri_engine_options){.struct_size = sizeof(tri_engine_options)}, err));
+    return engine;
+}
+
+/* A step may differ only where transformers' two best logits are within 1e-3: sums in another order
+ * move a logit by some 1e-5. */
+static void check_greedy(const golden *g, const run_output *outputs) {
+    for (int i = 0; i < N_SEQUENCES; i++) {
+        assert_int_equal(outputs[i].n_tokens, N_GREEDY);
+        for (int t = 0; t < N_GREEDY; t++) {
+            if (outputs[i].tokens[t] == g->greedy[i][t]) continue;
+            if (g->margin[i][t] >= 1e-3f) {
+                fail_msg("sequence %d, token %d: %d, transformers has %d with margin %g", i, t,
+                    outputs[i].tokens[t], g->greedy[i][t], (double)g->margin[i][t]);
+            }
+            break;
+        }
+    }
+}
+
+static void check_families(const char *dtype, bool exact) {
+    static const char *const families[] = {"llama_mha", "llama_rope_llama3", "llama_tied",
+        "llama_bias", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3"};
+    static const setting settings[] = {{4, 512, 2, 0, false, false}, {1, 64, 1, 0, false, true},
+        {3, 7, 2, 0, true, false}, {3, 3, 2, 0, false, true}, {2, 64, 3, 160, true, true}};
+    for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+        char dir[RUN_PATH_BYTES];
+        golden g;
+        run_output first[N_SEQUENCES] = {0};
+        golden_open(&g, families[f]);
+        build(dir, families[f], dtype);
+        tri_engine *engine = open_engine(dir);
+        tri_engine_info info;
+        tri_engine_get_info(engine, &info);
+        for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
+            run_output outputs[N_SEQUENCES] = {0};
+            run(engine, &g, &settings[s], outputs);
+            if (exact) check_greedy(&g, outputs);
+            for (int i = 0; i < N_SEQUENCES; i++) {
+                assert_int_equal(outputs[i].reason, TRI_FINISH_LENGTH);
+                if (s == 0) {
+                    first[i] = outputs[i];
+                    continue;
+                }
+                assert_memory_equal(outputs[i].tokens, first[i].tokens, N_GREEDY * 4);
+                assert_memory_equal(outputs[i].context_logits, first[i].context_logits,
+                    sizeof(float) * (size_t)g.n_ids[i] * (size_t)info.vocab_size);
+                run_output_free(&outputs[i]);
+            }
+        }
+        for (int i = 0; i < N_SEQUENCES; i++)
+            run_output_free(&first[i]);
+        tri_engine_close(engine);
+        golden_close(&g);
+    }
+}
+
+static void test_float32_equals_transformers(void **state) {
+    (void)state;
+    check_families("float32", true);
+}
+
+static void test_bfloat16_does_not_depend_on_company(void **state) {
+    (void)state;
+    check_families("bfloat16", false);
+}
+
+static void test_two_engines_at_once(void **state) {
+    (void)state;
+    char dirs[2][RUN_PATH_BYTES];
+    golden g[2];
+    tri_engine *engines[2];
+    tri_executor *executors[2] = {NULL, NULL};
+    run_output outputs[2][N_SEQUENCES] = {0};
+    static const char *const names[] = {"llama_mha", "gemma3"};
+    for (int e = 0; e < 2; e++) {
+        golden_open(&g[e], names[e]);
+        build(dirs[e], names[e], "float32");
+        engines[e] = open_engine(dirs[e]);
+        RUN_OK(tri_executor_create(&executors[e], engines[e],
+            &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+                .max_batch_size = 3,
+                .max_seq_len = 128,
+                .n_threads = 2},
+            err));
+    }
+    for (int i = 0; i < N_SEQUENCES; i++) {
+        for (int e = 0; e < 2; e++) {
+            uint64_t id;
+            RUN_OK(tri_executor_enqueue(executors[e],
+                &(tri_request){.struct_size = sizeof(tri_request),
+                    .input_token_ids = g[e].ids[i],
+                    .n_input_token_ids = g[e].n_ids[i],
+                    .max_tokens = N_GREEDY,
+                    .end_id = -1,
+                    .client_id = (uint64_t)i},
+                &id, err));
+        }
+    }
+    for (int e = 0; e < 2; e++) {
+        run_collect(executors[e], N_SEQUENCES, g[e].n_ids, 0, false, outputs[e]);
+        check_greedy(&g[e], outputs[e]);
+    }
+    for (int e = 0; e < 2; e++) {
+        tri_executor_destroy(executors[e]);
+        tri_engine_close(engines[e]);
+        golden_close(&g[e]);
+        for (int i = 0; i < N_SEQUENCES; i++)
+            run_output_free(&outputs[e][i]);
+    }
+}
+
+typedef struct fixture {
+    golden g;
+    tri_engine *engine;
+    tri_executor *executor;
+} fixture;
+
+static fixture start(const char *family, bool manual) {
+    fixture f = {0};
+    char dir[RUN_PATH_BYTES];
+    golden_open(&f.g, family);
+    build(dir, family, "float32");
+    f.engine = open_engine(dir);
+    RUN_OK(tri_executor_create(&f.executor, f.engine,
+        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+            .max_batch_size = 2,
+            .max_queue_size = 2,
+            .max_seq_len = 128,
+            .n_threads = 1,
+            .manual = manual},
+        err));
+    return f;
+}
+
+static void stop(fixture *f) {
+    tri_executor_destroy(f->executor);
+    tri_engine_close(f->engine);
+    golden_close(&f->g);
+}
+
+static tri_request request_of(const fixture *f, int32_t max_tokens) {
+    return (tri_request){.struct_size = sizeof(tri_request),
+        .input_token_ids = f->g.ids[1],
+        .n_input_token_ids = f->g.n_ids[1],
+        .max_tokens = max_tokens,
+        .end_id = -1};
+}
+
+static tri_response *one(fixture *f, const tri_request *request) {
+    uint64_t id;
+    tri_response *r = NULL;
+    RUN_OK(tri_executor_enqueue(f->executor, request, &id, err));
+    RUN_OK(tri_executor_await(f->executor, id, 20000, &r, err));
+    assert_non_null(r);
+    return r;
+}
+
+static void test_how_requests_end(void **state) {
+    (void)state;
+    fixture f = start("llama_mha", false);
+    tri_request request = request_of(&f, 20);
+    const int32_t *greedy = f.g.greedy[1];
+
+    request.end_id = greedy[4];
+    int32_t at = 0;
+    while (greedy[at] != greedy[4])
+        at++;
+    tri_response *r = one(&f, &request);
+    assert_int_equal(r->finish_reason, TRI_FINISH_END_ID);
+    assert_int_equal(r->n_output_token_ids, at + 1);
+    tri_response_free(r);
+
+    /* The end id is not chosen before min_tokens. */
+    request.sampling_config.min_tokens = 10;
+    r = one(&f, &request);
+    assert_true(r->n_output_token_ids > 10);
+    for (int i = 0; i < 10; i++)
+        assert_true(r->output_token_ids[i] != request.end_id);
+    tri_response_free(r);
+    request.sampling_config.min_tokens = 0;
+    request.end_id = -1;
+
+    request.stop_words = &greedy[5];
+    request.stop_word_lengths = (const int32_t[]){2};
+    request.n_stop_words = 1;
+    r = one(&f, &request);
+    assert_int_equal(r->finish_reason, TRI_FINISH_STOP_WORDS);
+    assert_true(r->n_output_token_ids <= 7);
+    tri_response_free(r);
+    request.n_stop_words = 0;
+
+    request.allotted_time_ms = 1;
+    request.max_tokens = 100;
+    r = one(&f, &request);
+    assert_true(r->finish_reason == TRI_FINISH_TIMED_OUT || r->finish_reason == TRI_FINISH_LENGTH);
+    tri_response_free(r);
+    stop(&f);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    fixture f = start("llama_mha", true);
+    tri_error err = {0};
+    uint64_t id;
+    tri_request request = request_of(&f, 1000);
+    assert_int_equal(tri_executor_enqueue(f.executor, &request, &id, &err), TRI_E_LIMIT);
+    assert_non_null(strstr(err.message, "max_seq_len"));
+    request.max_tokens = 5;
+    request.input_token_ids = (const int32_t[]){1 << 20};
+    request.n_input_token_ids = 1;
+    assert_int_equal(tri_executor_enqueue(f.executor, &request, &id, &err), TRI_E_ARGUMENT);
+    request.n_input_token_ids = 0;
+    assert_int_equal(tri_executor_enqueue(f.executor, &request, &id, &err), TRI_E_ARGUMENT);
+    request = request_of(&f, 5);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(tri_executor_enqueue(f.executor, &request, &id, &err), 0);
+    assert_int_equal(tri_executor_enqueue(f.executor, &request, &id, &err), TRI_E_BUSY);
+    assert_int_equal(
+        tri_executor_await(f.executor, 999, 0, &(tri_response *){NULL}, &err), TRI_E_NOT_FOUND);
+
+    /* A cancelled one ends alone. */
+    assert_int_equal(tri_executor_cancel(f.executor, id, &err), 0);
+    int n_cancelled = 0, n_done = 0;
+    bool did_work = true;
+    while (did_work)
+        assert_int_equal(tri_executor_step(f.executor, &did_work, &err), 0);
+    for (int i = 0; i < 4; i++) {
+        tri_response *r = NULL;
+        assert_int_equal(tri_executor_await(f.executor, 0, 0, &r, &err), 0);
+        assert_non_null(r);
+        n_cancelled += r->finish_reason == TRI_FINISH_CANCELLED;
+        n_done += r->finish_reason == TRI_FINISH_LENGTH;
+        tri_response_free(r);
+    }
+    assert_int_equal(n_cancelled, 1);
+    assert_int_equal(n_done, 3);
+    stop(&f);
+}
+
+static void test_sampling_is_reproducible(void **state) {
+    (void)state;
+    fixture f = start("qwen3", false);
+    tri_request request = request_of(&f, 24);
+    request.sampling_config = (tri_sampling_config){
+        .temperature = 1.0f, .top_k = 50, .top_p = 0.95f, .seed = 7, .repetition_penalty = 1.2f};
+    request.output_config.return_log_probs = true;
+    tri_response *a = one(&f, &request), *b = one(&f, &request);
+    assert_memory_equal(a->output_token_ids, b->output_token_ids, 24 * 4);
+    for (int i = 0; i < 24; i++)
+        assert_true(a->log_probs[i] <= 0);
+    request.sampling_config.seed = 8;
+    tri_response *c = one(&f, &request);
+    assert_memory_not_equal(a->output_token_ids, c->output_token_ids, 24 * 4);
+    tri_response_free(a);
+    tri_response_free(b);
+    tri_response_free(c);
+    stop(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_float32_equals_transformers),
+        cmocka_unit_test(test_bfloat16_does_not_depend_on_company),
+        cmocka_unit_test(test_two_engines_at_once),
+        cmocka_unit_test(test_how_requests_end),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sampling_is_reproducible),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
