@@ -105,6 +105,10 @@ TRI_API tri_status tri_engine_memory_need(const tri_engine *engine, int32_t max_
  * directory, or output_dir NULL: the engine's own, replaced at once.  Fills stripped engines. */
 TRI_API tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *output_dir,
     tri_build_progress progress, void *progress_user, tri_error *err);
+/* The same for engines with ops of plugins: options->plugins; the rest of it is not looked at. */
+TRI_API tri_status tri_refit_with(const char *engine_dir, const char *model_dir,
+    const char *output_dir, const tri_engine_options *options, tri_build_progress progress,
+    void *progress_user, tri_error *err);
 /* Live, between steps: new weights are staged, then taken by every executor of the engine before
  * its next step; running sequences are recomputed from their tokens.  Fails without a trace, or
  * takes effect whole. */

@@ -69,6 +69,11 @@ tri_status tri_safetensors_writer_begin(tri_safetensors_writer *w, int64_t align
 /* The next bytes of the data, over all tensors; more than declared is TRI_E_ARGUMENT. */
 tri_status tri_safetensors_writer_write(
     tri_safetensors_writer *w, const void *bytes, size_t n, tri_error *err);
+/* In place of all writes: the whole file mapped, header_bytes of header before the data, to be
+ * filled in any order and by several threads until commit or abandon.  Its blocks are reserved, so
+ * that a full disk is an error here and not a signal later. */
+tri_status tri_safetensors_writer_map(tri_safetensors_writer *w, uint8_t **file,
+    int64_t *header_bytes, int64_t *n_bytes, tri_error *err);
 /* All data must have come.  Frees w in any case. */
 tri_status tri_safetensors_writer_commit(tri_safetensors_writer *w, tri_error *err);
 void tri_safetensors_writer_abandon(tri_safetensors_writer *w);

@@ -80,14 +80,11 @@ static tri_dtype kv_dtype_for(const tri_precision *p, tri_dtype weights, bool bl
 
 static tri_status open_source(building *b, tri_source **source, tri_error *err) {
     const tri_build_options *o = b->options;
-    tri_source_options so = {.dtype = TRI_N_DTYPES,
-        .tp_size = o->tp_size,
-        .pp_size = o->pp_size,
-        .dummy = o->dummy_weights};
-    /* Casts are steps of the derivation; only blocks that shards would cut are decoded before. */
-    if (o->tp_size > 1) so.dtype = b->spec.precision.weights;
+    tri_engine_spec spec = b->spec;
+    spec.tp_size = o->tp_size;
+    spec.pp_size = o->pp_size;
     if (!o->model_dir) return TRI_FAIL(err, TRI_E_ARGUMENT, "model_dir is NULL");
-    return tri_source_open(source, o->model_dir, &so, err);
+    return tri_source_for(source, o->model_dir, &spec, o->dummy_weights, err);
 }
 
 static void take_model(building *b, const tri_source *source) {
@@ -134,8 +131,9 @@ static tri_status write_rank(
         .after = after,
         .user = user};
     const char *path = tri_rank_path(&arena, dir, rank);
-    tri_status rc = path ? tri_rank_write(&b->ranks[rank], path, &writing, err)
-                         : TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    tri_status rc = TRI_OK;
+    if (!path) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    if (!rc) rc = tri_rank_write(&b->ranks[rank], path, &writing, err);
     tri_arena_deinit(&arena);
     return rc;
 }

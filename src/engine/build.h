@@ -13,6 +13,11 @@ tri_select tri_select_for(
 /* What this machine has, in kernels' names. */
 const char *tri_machine_isa(void);
 
+/* Opens a model as engines read it: as it is stored, since casts are steps of derivations; only
+ * blocks that a shard would cut are decoded first. */
+tri_status tri_source_for(tri_source **source, const char *path, const tri_engine_spec *spec,
+    bool dummy, tri_error *err);
+
 /* The canonical graph of a rank: defined by the family, its plugin ops put in, sharded.  dtypes_of:
  * when given, its declarations' dtypes are used where names agree (for refits from a model that is
  * stored in other types).  *n_parameters (may be NULL): elements of the stage's weights, unsharded. */

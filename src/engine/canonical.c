@@ -27,6 +27,16 @@ tri_select tri_select_for(
         .max_rows = spec->max_batch_size};
 }
 
+tri_status tri_source_for(tri_source **source, const char *path, const tri_engine_spec *spec,
+    bool dummy, tri_error *err) {
+    const tri_source_options options = {
+        .dtype = spec->tp_size > 1 ? spec->precision.weights : TRI_N_DTYPES,
+        .tp_size = spec->tp_size,
+        .pp_size = spec->pp_size,
+        .dummy = dummy};
+    return tri_source_open(source, path, &options, err);
+}
+
 /* The rank's own extents, where its stage is declared at full width. */
 static void declare_shards(tri_graph *g, const tri_source *source, int32_t rank) {
     for (int32_t i = 0; i < tri_source_n_weights(source, rank); i++) {

@@ -37,11 +37,18 @@ static void write_bool(tri_json_writer *w, const char *key, bool value) {
     tri_json_bool(w, value);
 }
 
+/* The model's config as it was read, or what is known of a graph of one's own. */
+typedef struct pretrained {
+    const tri_model_config *model;
+    const tri_json *json;
+} pretrained;
+
 static void write_pretrained(
-    tri_json_writer *w, const tri_engine_config *config, const tri_model_config *model) {
+    tri_json_writer *w, const tri_engine_config *config, const pretrained *from) {
     tri_json_key(w, "pretrained_config");
-    if (model) {
-        tri_model_config_write(model, w);
+    if (from->model || from->json) {
+        if (from->model) tri_model_config_write(from->model, w);
+        if (!from->model) tri_json_value(w, from->json);
         return;
     }
     tri_json_begin_object(w);
@@ -113,8 +120,8 @@ static void write_own(tri_json_writer *w, const tri_engine_config *config, const
     tri_json_end_object(w);
 }
 
-tri_status tri_engine_config_write(const char *dir, const tri_engine_config *config,
-    const tri_model_config *model, const tri_rank *rank0, int64_t weight_bytes, tri_error *err) {
+static tri_status write_all(const char *dir, const tri_engine_config *config,
+    const pretrained *from, const tri_rank *rank0, int64_t weight_bytes, tri_error *err) {
     tri_buf out = {0};
     tri_json_writer w;
     tri_arena arena;
@@ -122,7 +129,7 @@ tri_status tri_engine_config_write(const char *dir, const tri_engine_config *con
     tri_json_writer_init(&w, &out, 2);
     tri_json_begin_object(&w);
     write_text(&w, "version", TRI_VERSION_STRING);
-    write_pretrained(&w, config, model);
+    write_pretrained(&w, config, from);
     write_build(&w, &rank0->spec);
     write_own(&w, config, rank0, weight_bytes);
     tri_json_end_object(&w);
@@ -134,6 +141,12 @@ tri_status tri_engine_config_write(const char *dir, const tri_engine_config *con
     tri_buf_deinit(&out);
     tri_arena_deinit(&arena);
     return rc;
+}
+
+tri_status tri_engine_config_write(const char *dir, const tri_engine_config *config,
+    const tri_model_config *model, const tri_rank *rank0, int64_t weight_bytes, tri_error *err) {
+    const pretrained from = {.model = model};
+    return write_all(dir, config, &from, rank0, weight_bytes, err);
 }
 
 /* ---- reading ---- */
@@ -176,25 +189,51 @@ static tri_status read_own(
     return read_eos(c, own, err);
 }
 
+static tri_status read_json(
+    const char *dir, tri_arena *arena, const tri_json **root, tri_error *err) {
+    const char *path = tri_path_join(arena, dir, "config.json");
+    tri_str text;
+    if (!path) return TRI_FAIL(err, TRI_E_MEMORY, "config.json: out of memory");
+    TRI_TRY(tri_file_read(path, MAX_CONFIG_BYTES, arena, &text, err));
+    return tri_json_parse(text, arena, root, err);
+}
+
+static tri_status read_config(
+    tri_engine_config *config, const tri_json *root, tri_arena *arena, tri_error *err) {
+    tri_engine_config c = {.tp_size = 1, .pp_size = 1, .bos_id = -1, .pad_id = -1};
+    TRI_TRY(read_own(&c, tri_json_get(root, "trireme"), arena, err));
+    if ((int64_t)c.tp_size * c.pp_size > MAX_RANKS)
+        return TRI_FAIL(err, TRI_E_LIMIT, "%" PRId32 " x %" PRId32 " ranks, at most %d can be",
+            c.tp_size, c.pp_size, MAX_RANKS);
+    *config = c;
+    return TRI_OK;
+}
+
 tri_status tri_engine_config_read(
     tri_engine_config *config, const char *dir, tri_arena *arena, tri_error *err) {
-    tri_engine_config c = {.tp_size = 1, .pp_size = 1, .bos_id = -1, .pad_id = -1};
     const tri_json *root = NULL;
     tri_arena scratch;
-    tri_str text;
     tri_arena_init(&scratch, 0);
-    const char *path = tri_path_join(&scratch, dir, "config.json");
-    tri_status rc = path ? TRI_OK : TRI_FAIL(err, TRI_E_MEMORY, "config.json: out of memory");
-    if (!rc) rc = tri_file_read(path, MAX_CONFIG_BYTES, &scratch, &text, err);
-    if (rc) goto done;
-    rc = tri_json_parse(text, &scratch, &root, err);
-    if (!rc) rc = read_own(&c, tri_json_get(root, "trireme"), arena, err);
-    if (rc)
-        tri_error_context(err, "%s", path);
-    else
-        *config = c;
-
-done:
+    tri_status rc = read_json(dir, &scratch, &root, err);
+    if (!rc) rc = read_config(config, root, arena, err);
+    if (rc) tri_error_context(err, "%s/config.json", dir);
     tri_arena_deinit(&scratch);
+    return rc;
+}
+
+tri_status tri_engine_config_rewrite(const char *from_dir, const char *to_dir,
+    const tri_rank *rank0, int64_t weight_bytes, tri_error *err) {
+    tri_engine_config config;
+    pretrained from = {0};
+    const tri_json *root = NULL;
+    tri_arena arena;
+    tri_arena_init(&arena, 0);
+    tri_status rc = read_json(from_dir, &arena, &root, err);
+    if (!rc) rc = read_config(&config, root, &arena, err);
+    if (!rc) {
+        from.json = tri_json_get(root, "pretrained_config");
+        rc = write_all(to_dir, &config, &from, rank0, weight_bytes, err);
+    }
+    tri_arena_deinit(&arena);
     return rc;
 }

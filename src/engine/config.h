@@ -25,6 +25,10 @@ typedef struct tri_engine_config {
 /* model may be NULL: an engine of a graph of one's own. */
 tri_status tri_engine_config_write(const char *dir, const tri_engine_config *config,
     const tri_model_config *model, const tri_rank *rank0, int64_t weight_bytes, tri_error *err);
+/* What from_dir's config.json says, for ranks that were made again: its build settings become
+ * rank0's. */
+tri_status tri_engine_config_rewrite(const char *from_dir, const char *to_dir,
+    const tri_rank *rank0, int64_t weight_bytes, tri_error *err);
 /* Strings go into the arena. */
 tri_status tri_engine_config_read(
     tri_engine_config *config, const char *dir, tri_arena *arena, tri_error *err);

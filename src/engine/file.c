@@ -1,13 +1,11 @@
 #include "engine/file.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/codec.h"
 #include "engine/file_upgrade.h"
 #include "engine/recipe.h"
-
-enum { MAX_DERIVATION = 1 << 20 };
 
 static bool starts(const char *name, const char *prefix) {
     return strncmp(name, prefix, strlen(prefix)) == 0;
@@ -83,7 +81,7 @@ static tri_status find_text(
 
 bool tri_engine_file_plugin(const tri_engine_file *f, int32_t launch, tri_str *bytes) {
     char name[32];
-    snprintf(name, sizeof name, "plugin.%" PRId32, launch);
+    (void)snprintf(name, sizeof name, "plugin.%" PRId32, launch);
     const tri_safetensor *t = tri_safetensors_find(&f->file, name);
     if (!t) return false;
     *bytes = (tri_str){(const char *)t->data, (size_t)t->n_bytes};

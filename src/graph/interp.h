@@ -57,4 +57,7 @@ tri_status tri_interp_constant(
 /* Sampling graphs take their logits [R, V] from here. */
 void tri_interp_set_logits(tri_interp *interp, const float *logits, int64_t rows, int64_t columns);
 
+/* The n values of a rope_frequencies node: build needs them without running anything. */
+void tri_rope_frequencies(const tri_node *node, float *values, int64_t n);
+
 #endif

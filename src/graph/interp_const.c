@@ -72,14 +72,11 @@ static double llama3(const tri_node *node, double f) {
     return (1.0 - s) * f / factor + s * f;
 }
 
-TRI_INTERP_RULE(rope_frequencies) {
+void tri_rope_frequencies(const tri_node *node, float *y, int64_t n) {
     const char *type = tri_node_string(node, "type");
     double base = tri_node_float(node, "base"), dim = (double)tri_node_int(node, "rotary_dim");
     const tri_attr *factors = tri_node_attr(node, "frequency_factors");
-    float *y;
-    const tri_interp_slot *slot = tri_interp_result(in, node, 0, &y, err);
-    if (!slot) return TRI_E_MEMORY;
-    for (int64_t i = 0; i < slot->columns; i++) {
+    for (int64_t i = 0; i < n; i++) {
         double f = pow(base, -2.0 * (double)i / dim);
         if (strcmp(type, "linear") == 0)
             f /= tri_node_float(node, "factor");
@@ -91,6 +88,13 @@ TRI_INTERP_RULE(rope_frequencies) {
             f /= factors->fs[i];
         y[i] = (float)f;
     }
+}
+
+TRI_INTERP_RULE(rope_frequencies) {
+    float *y;
+    const tri_interp_slot *slot = tri_interp_result(in, node, 0, &y, err);
+    if (!slot) return TRI_E_MEMORY;
+    tri_rope_frequencies(node, y, slot->columns);
     return TRI_OK;
 }
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "models/source_internal.h"
 
-enum { MAX_CONFIG_BYTES = 64 << 20, MAX_RANKS_A_DIM = 1024 };
+enum { MAX_CONFIG_BYTES = 64 << 20 };
 
 /* ---- opening ---- */
 
@@ -49,11 +49,11 @@ static tri_status check_options(const tri_source_options *o, tri_error *err) {
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "weights cannot be converted to %s: choose auto, float32, float16 or bfloat16",
             (uint32_t)o->dtype < TRI_N_DTYPES ? tri_dtype_name(o->dtype) : "this dtype");
-    if (o->tp_size < 0 || o->tp_size > MAX_RANKS_A_DIM || o->pp_size < 0 ||
-        o->pp_size > MAX_RANKS_A_DIM)
+    if (o->tp_size < 0 || o->tp_size > TRI_MAX_MAPPING || o->pp_size < 0 ||
+        o->pp_size > TRI_MAX_MAPPING)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "tp_size %" PRId32 ", pp_size %" PRId32 ": each is 1 to %d, or 0 for the default",
-            o->tp_size, o->pp_size, MAX_RANKS_A_DIM);
+            o->tp_size, o->pp_size, TRI_MAX_MAPPING);
     return TRI_OK;
 }
 
@@ -164,7 +164,6 @@ static tri_status open_source(tri_source *s, tri_error *err) {
     if (s->options.dummy) {
         s->quantiles = tri_dummy_quantiles(&s->arena);
         if (!s->quantiles) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for random numbers");
-        if (s->kind != TRI_SOURCE_HF) c->quantization.kind = TRI_QUANT_NONE;
     }
     TRI_TRY(tri_source_plan(s, err));
     TRI_TRY(describe_blocks(s, err));

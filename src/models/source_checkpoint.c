@@ -2,9 +2,13 @@
  * whose tensors have canonical names already. */
 #include "models/source_internal.h"
 
-/* The world size is in the file names alone; the config's is checked against what was asked. */
+/* The files are cut already: what was asked for must be what the config says. */
 static tri_status check_mapping(const tri_source *s, tri_error *err) {
     int32_t tp = s->config.mapping.tp_size, pp = s->config.mapping.pp_size;
+    if (tp > TRI_MAX_MAPPING || pp > TRI_MAX_MAPPING)
+        return TRI_FAIL(err, TRI_E_LIMIT,
+            "config.json: tp_size %" PRId32 ", pp_size %" PRId32 ", each is at most %d", tp, pp,
+            TRI_MAX_MAPPING);
     if ((s->options.tp_size == 0 || s->options.tp_size == tp) &&
         (s->options.pp_size == 0 || s->options.pp_size == pp))
         return TRI_OK;
@@ -29,7 +33,7 @@ static tri_status open_rank(tri_source *s, int32_t rank, tri_error *err) {
 
 tri_status tri_source_open_checkpoint(tri_source *s, tri_str config, tri_error *err) {
     TRI_TRY(tri_model_config_from_checkpoint(&s->config, config, &s->arena, err));
-    TRI_TRY(tri_model_config_check(&s->config, err)); /* before the mapping is multiplied */
+    TRI_TRY(tri_model_config_check(&s->config, err));
     TRI_TRY(check_mapping(s, err));
     if (s->options.dummy) return TRI_OK;
     int32_t n_ranks = s->config.mapping.tp_size * s->config.mapping.pp_size;

@@ -11,6 +11,8 @@
 #include "data/safetensors.h"
 #include "models/source.h"
 
+enum { TRI_MAX_MAPPING = 1024 }; /* of tp_size and of pp_size */
+
 typedef struct tri_stored_tensor {
     const char *name;
     const uint8_t *data;

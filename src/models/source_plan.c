@@ -339,6 +339,7 @@ static tri_status restore_blocks(const tri_plan *p, const char *module, const ch
                 t->dims[1], info->name, info->block_bytes);
         t->dtype = c->quantization.gguf_types[i].dtype;
         t->dims[1] = t->dims[1] / info->block_bytes * info->block_elems;
+        break;
     }
     return TRI_OK;
 }

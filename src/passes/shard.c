@@ -16,7 +16,8 @@
  *   any other name       not split
  *
  * The embedding table is whole on every rank, unless its declaration was replaced by a shard's
- * (use_parallel_embedding): then by vocabulary, with all_reduce.
+ * (use_parallel_embedding): by vocabulary, then all_reduce follows, or by columns (its
+ * embedding_sharding_dim 1), then all_gather.
  *
  * A head tied to a whole table takes this rank's rows of it (slice_rows) and gathers.  Each rank
  * computing all logits would need neither, but would read the whole table each step on every rank,
@@ -56,12 +57,14 @@ typedef enum rule {
     RULE_TABLE
 } rule;
 
+typedef enum table_split { TABLE_WHOLE, TABLE_BY_ROWS, TABLE_BY_COLUMNS } table_split;
+
 typedef struct shard {
     tri_graph *g;
     int32_t tp, rank;
     split *splits;   /* by value id; values that `apply` makes have none and are whole */
     tri_type *types; /* by weight declaration; n_dims 0: as declared */
-    bool parallel_embedding;
+    table_split table;
     tri_error *err;
 } shard;
 
@@ -209,7 +212,7 @@ static tri_status find_attention(
 
 static tri_status split_heads(const shard *s, const tri_node *linear, rule kind, split *out) {
     const char *name = weight_name(tri_node_operand(linear, "weight"));
-    const tri_node *attention;
+    const tri_node *attention = NULL;
     int64_t rows = tri_node_operand(linear, "weight")->type.dims[0];
     TRI_TRY(find_attention(s, linear->results[0], name, &attention));
     const tri_type *cache = &tri_node_operand(attention, "cache")->type;
@@ -289,7 +292,7 @@ static int64_t vocabulary_rows(const shard *s, int64_t vocab_size) {
 }
 
 static bool sliced_head(const shard *s, const tri_node *linear) {
-    return linear_rule(linear) == RULE_TABLE && !s->parallel_embedding &&
+    return linear_rule(linear) == RULE_TABLE && s->table == TABLE_WHOLE &&
            tri_node_operand(linear, "weight")->type.dims[0] % s->tp == 0;
 }
 
@@ -318,8 +321,12 @@ static tri_status analyse_linear(const shard *s, const tri_node *linear) {
         return split_rows(s, linear, local_columns(y));
     case RULE_HEAD:
         return split_rows(s, linear, vocabulary_rows(s, rows));
-    case RULE_TABLE: /* the embedding says what becomes of a table cut by vocabulary */
-        if (s->parallel_embedding) return split_rows(s, linear, vocabulary_rows(s, rows));
+    case RULE_TABLE:
+        if (s->table == TABLE_BY_COLUMNS)
+            return TRI_FAIL(s->err, TRI_E_UNSUPPORTED,
+                "%s is split by columns and the head is tied to it; use embedding_sharding_dim 0",
+                table_name);
+        if (s->table == TABLE_BY_ROWS) return split_rows(s, linear, vocabulary_rows(s, rows));
         return TRI_OK;
     case RULE_WHOLE:
     case RULE_COLUMNS:
@@ -328,10 +335,19 @@ static tri_status analyse_linear(const shard *s, const tri_node *linear) {
     return TRI_OK;
 }
 
+static bool splits_table(const shard *s, const tri_node *embedding) {
+    const tri_value *table = tri_node_operand(embedding, "table");
+    return s->table != TABLE_WHOLE && strcmp(weight_name(table), table_name) == 0;
+}
+
 static tri_status analyse_embedding(const shard *s, const tri_node *node) {
     const tri_value *table = tri_node_operand(node, "table");
-    if (!s->parallel_embedding || strcmp(weight_name(table), table_name) != 0) return TRI_OK;
-    return set_dim(s, table, 0, vocabulary_rows(s, table->type.dims[0]));
+    int64_t columns = 0;
+    if (!splits_table(s, node)) return TRI_OK;
+    if (s->table == TABLE_BY_ROWS)
+        return set_dim(s, table, 0, vocabulary_rows(s, table->type.dims[0]));
+    TRI_TRY(split_evenly(s, "columns", table_name, table->type.dims[1], &columns));
+    return set_dim(s, table, 1, columns);
 }
 
 /* Every part holds whole stretches of n columns. */
@@ -498,19 +514,24 @@ static tri_status analyse_node(const shard *s, const tri_node *node) {
     }
 }
 
-/* Declared, after the graph was made, as something else than what the graph has. */
-static bool is_redeclared(const tri_graph *g, const char *weight) {
+/* How the table was declared, after the graph was made, against what the graph has. */
+static table_split find_table_split(const tri_graph *g) {
     int64_t index;
-    if (!tri_map_get(&g->weight_index, tri_str_of(weight), &index)) return false;
+    if (!tri_map_get(&g->weight_index, tri_str_of(table_name), &index)) return TABLE_WHOLE;
+    const tri_type *declared = &g->weights[index].type;
     for (const tri_node *node = g->first; node; node = node->next) {
-        if (node->op == TRI_OP_WEIGHT && strcmp(tri_node_string(node, "name"), weight) == 0)
-            return !tri_type_equal(&g->weights[index].type, &node->results[0]->type);
+        if (node->op != TRI_OP_WEIGHT || strcmp(tri_node_string(node, "name"), table_name) != 0)
+            continue;
+        const tri_type *full = &node->results[0]->type;
+        if (tri_type_equal(declared, full)) return TABLE_WHOLE;
+        return declared->n_dims == 2 && declared->dims[1] != full->dims[1] ? TABLE_BY_COLUMNS
+                                                                           : TABLE_BY_ROWS;
     }
-    return false;
+    return TABLE_WHOLE;
 }
 
 static tri_status analyse(shard *s) {
-    s->parallel_embedding = is_redeclared(s->g, table_name);
+    s->table = find_table_split(s->g);
     for (const tri_node *node = s->g->first; node; node = node->next)
         TRI_TRY(analyse_node(s, node));
     for (int32_t i = 0; i < s->g->n_outputs; i++) {
@@ -532,10 +553,9 @@ static void append(shard *s, tri_value *value, tri_op op, const tri_attr *attrs,
     made->operands[0] = value;
 }
 
-static void gather_logits(shard *s, tri_node *linear) {
-    const tri_attr attrs[] = {
-        TRI_AI("n_ranks", s->tp), TRI_AI("n", linear->results[0]->type.dims[1])};
-    append(s, linear->results[0], TRI_OP_ALL_GATHER, attrs, 2);
+static void append_gather(shard *s, tri_value *value) {
+    const tri_attr attrs[] = {TRI_AI("n_ranks", s->tp), TRI_AI("n", value->type.dims[1])};
+    append(s, value, TRI_OP_ALL_GATHER, attrs, 2);
 }
 
 static void slice_head(shard *s, tri_node *linear) {
@@ -553,16 +573,20 @@ static void apply_linear(shard *s, tri_node *linear) {
         if (s->rank > 0) tri_match_set_operand(linear, "bias", NULL);
     } else if (sliced_head(s, linear)) {
         slice_head(s, linear);
-        gather_logits(s, linear);
-    } else if (kind == RULE_HEAD || (kind == RULE_TABLE && s->parallel_embedding)) {
-        gather_logits(s, linear);
+        append_gather(s, linear->results[0]);
+    } else if (kind == RULE_HEAD || (kind == RULE_TABLE && s->table == TABLE_BY_ROWS)) {
+        append_gather(s, linear->results[0]);
     }
 }
 
 static void apply_embedding(shard *s, tri_node *node) {
-    const tri_value *table = tri_node_operand(node, "table");
-    if (!s->parallel_embedding || strcmp(weight_name(table), table_name) != 0) return;
-    tri_match_set_int(node, "first", s->rank * vocabulary_rows(s, table->type.dims[0]));
+    if (!splits_table(s, node)) return;
+    if (s->table == TABLE_BY_COLUMNS) {
+        append_gather(s, node->results[0]);
+        return;
+    }
+    int64_t vocab_size = tri_node_operand(node, "table")->type.dims[0];
+    tri_match_set_int(node, "first", s->rank * vocabulary_rows(s, vocab_size));
     append(s, node->results[0], TRI_OP_ALL_REDUCE, NULL, 0);
 }
 

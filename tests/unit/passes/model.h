@@ -163,7 +163,7 @@ static inline tri_value *test_mlp(tri_graph *g, const test_model *m, tri_value *
 static inline tri_value *test_layer(tri_graph *g, const test_model *m, int32_t i, tri_value *x) {
     tri_scope_push(g, "transformer.layers.%d", i);
     tri_value *h = test_norm(g, m, x, "input_layernorm");
-    tri_value *a = test_attend(g, m, i, h);
+    tri_value *a = test_attend(g, m, m->first + i, h);
     if (m->parallel) {
         x = tri_add(g, tri_add(g, x, a), test_mlp(g, m, h));
     } else if (m->sandwich) {

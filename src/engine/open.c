@@ -1,0 +1,282 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "engine/engine.h"
+
+/* ---- closing ---- */
+
+static void close_ranks(tri_engine *e) {
+    for (int32_t i = 0; e->ranks && i < e->n_ranks; i++)
+        tri_rank_close(&e->ranks[i]);
+    e->n_ranks = 0;
+}
+
+void tri_engine_close(tri_engine *engine) {
+    if (!engine) return;
+    for (int32_t i = 0; engine->weights && i < engine->n_ranks; i++)
+        tri_weight_set_unref(engine, engine->weights[i]);
+    close_ranks(engine);
+    tri_plugin_set_close(&engine->plugins);
+    if (engine->has_lock) pthread_mutex_destroy(&engine->lock);
+    tri_arena_deinit(&engine->arena);
+    free(engine);
+}
+
+/* ---- ranks ---- */
+
+static tri_status check_rank(const tri_engine *e, int32_t index, tri_error *err) {
+    const tri_engine_spec *spec = &e->ranks[index].spec;
+    if (spec->rank != index || spec->tp_size != e->config.tp_size
+        || spec->pp_size != e->config.pp_size)
+        return TRI_FAIL(err, TRI_E_FORMAT,
+            "it is rank %" PRId32 " of tp_size %" PRId32 " pp_size %" PRId32
+            ", config.json says %" PRId32 " of %" PRId32 " and %" PRId32,
+            spec->rank, spec->tp_size, spec->pp_size, index, e->config.tp_size,
+            e->config.pp_size);
+    return TRI_OK;
+}
+
+static tri_status open_ranks(tri_engine *e, const char *dir, char *misfit, size_t room,
+    bool verify, tri_error *err) {
+    misfit[0] = '\0';
+    for (int32_t i = 0; i < e->config.tp_size * e->config.pp_size; i++) {
+        const char *path = tri_rank_path(&e->arena, dir, i);
+        if (!path) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+        TRI_TRY(tri_rank_open(&e->ranks[i], path, &e->plugins, &e->select, misfit, room, err));
+        e->n_ranks = i + 1;
+        tri_status rc = check_rank(e, i, err);
+        if (!rc && verify) rc = tri_engine_file_verify(&e->ranks[i].file, err);
+        if (rc) {
+            tri_error_context(err, "%s", path);
+            return rc;
+        }
+        if (misfit[0]) return TRI_OK;
+    }
+    e->spec = e->ranks[0].spec;
+    return TRI_OK;
+}
+
+/* ---- groups ---- */
+
+static bool same_kind(const tri_plan_group *a, const tri_group *b) {
+    return a->recurrent == (b->kind == TRI_GROUP_RECURRENT) && a->window == b->window
+        && (a->recurrent || a->tokens_per_block == b->tokens_per_block);
+}
+
+static int64_t group_bytes(const tri_group *g) {
+    return g->kind == TRI_GROUP_RECURRENT ? g->bytes_per_sequence
+                                          : g->bytes_per_token * g->tokens_per_block;
+}
+
+/* Puts a rank's group among the engine's that this rank has none of yet. */
+static tri_status add_group(
+    tri_engine *e, int32_t rank, int32_t local, const tri_group *g, tri_error *err) {
+    int32_t *group_of = e->group_of + rank * TRI_MAX_GROUPS;
+    int32_t at = 0;
+    for (; at < e->n_groups; at++) {
+        bool taken = false;
+        for (int32_t k = 0; k < local; k++)
+            taken = taken || group_of[k] == at;
+        if (!taken && same_kind(&e->groups[at], g)) break;
+    }
+    if (at == TRI_MAX_GROUPS)
+        return TRI_FAIL(
+            err, TRI_E_LIMIT, "more than %d groups of caches in all ranks", TRI_MAX_GROUPS);
+    if (at == e->n_groups) {
+        e->groups[e->n_groups++] = (tri_plan_group){.recurrent = g->kind == TRI_GROUP_RECURRENT,
+            .window = g->window,
+            .tokens_per_block = g->tokens_per_block};
+    }
+    e->groups[at].bytes_per_block += group_bytes(g);
+    group_of[local] = at;
+    return TRI_OK;
+}
+
+/* Caches of all ranks first, so that the counts of sampling come last. */
+static tri_status join_groups(tri_engine *e, tri_error *err) {
+    e->group_of = TRI_NEW_N(&e->arena, int32_t, (size_t)e->n_ranks * TRI_MAX_GROUPS);
+    if (!e->group_of) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    for (int32_t r = 0; r < e->n_ranks; r++) {
+        const tri_graph *g = e->ranks[r].graph;
+        for (int32_t i = 0; i < g->n_groups; i++)
+            TRI_TRY(add_group(e, r, i, &g->groups[i], err));
+    }
+    for (int32_t r = 0; r < e->n_ranks; r++) {
+        const tri_graph *s = e->ranks[r].sample;
+        if (s) TRI_TRY(add_group(e, r, s->n_groups - 1, &s->groups[s->n_groups - 1], err));
+    }
+    return TRI_OK;
+}
+
+int32_t tri_engine_groups(const tri_engine *engine, tri_plan_group groups[TRI_MAX_GROUPS]) {
+    memcpy(groups, engine->groups, sizeof engine->groups);
+    return engine->n_groups;
+}
+
+/* ---- weights ---- */
+
+static tri_status share_files(tri_engine *e, tri_error *err) {
+    e->weights = TRI_NEW_N(&e->arena, tri_weight_set *, e->n_ranks);
+    if (!e->weights) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    for (int32_t r = 0; r < e->n_ranks; r++) {
+        tri_weight_set *set = calloc(1, sizeof *set);
+        if (!set) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+        tri_arena_init(&set->arena, 0);
+        set->n_refs = 1;
+        e->weights[r] = set;
+        TRI_TRY(tri_rank_data(&e->ranks[r], &set->arena, &set->data, err));
+    }
+    return TRI_OK;
+}
+
+/* ---- opening ---- */
+
+static const char *lesser_isa(const char *a, const char *b) {
+    return tri_isa_within(a, b) ? a : b;
+}
+
+/* What the engine was built for, as far as this machine has it; another when the caller says so. */
+static tri_status choose_isa(const tri_engine *e, const tri_engine_options *options,
+    const char *built_for, const char **isa, tri_error *err) {
+    const char *asked = options->cpu_isa ? tri_isa_of(options->cpu_isa) : built_for;
+    if (!tri_isa_within(asked, "amx"))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "instruction set '%s' is unknown; generic, avx2, avx512 and amx can be",
+            tri_isa_shown(asked));
+    *isa = e->null_device ? asked : lesser_isa(asked, tri_machine_isa());
+    return TRI_OK;
+}
+
+/* The isa that rank 0's header names, before anything of it is used. */
+static tri_status read_built_for(
+    tri_engine *e, const char *dir, const char **isa, bool *null_target, tri_error *err) {
+    tri_engine_file file;
+    const char *path = tri_rank_path(&e->arena, dir, 0);
+    if (!path) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    TRI_TRY(tri_engine_file_open(&file, path, err));
+    *isa = tri_arena_strdup(&e->arena, tri_isa_of(file.spec.isa));
+    *null_target = strcmp(file.spec.target, "null") == 0;
+    tri_engine_file_close(&file);
+    return *isa ? TRI_OK : TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+}
+
+static void choose_for(tri_engine *e, const char *isa) {
+    e->facts = tri_target_facts(isa);
+    e->select = (tri_select){.kernels = e->plugins.kernels,
+        .device = &e->facts,
+        .max_tokens = 1,
+        .max_sequences = 1,
+        .max_rows = 1};
+}
+
+static tri_status repack(tri_engine *e, const char *dir, const tri_engine_options *options,
+    const char *built_for, const char *isa, const char *why, tri_error *err) {
+    const char *path = NULL;
+    if (!options->cache_dir)
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+            "built for %s, to run on %s it must be packed again (%s), and no cache directory was "
+            "given for that: build it with --cpu_isa %s",
+            tri_isa_shown(built_for), tri_isa_shown(isa), why, tri_isa_shown(isa));
+    close_ranks(e);
+    TRI_TRY(tri_repack(dir, options->cache_dir, isa, &e->plugins, &e->arena, &path, err));
+    e->repacked = tri_arena_printf(&e->arena, "built for %s, packed again for %s into %s",
+        tri_isa_shown(built_for), tri_isa_shown(isa), path);
+    char misfit[512];
+    TRI_TRY(open_ranks(e, path, misfit, sizeof misfit, options->verify_weights, err));
+    if (misfit[0]) return TRI_FAIL(err, TRI_E_INTERNAL, "packed again, and yet: %s", misfit);
+    tri_log(TRI_LOG_INFO, "engine", "dir=%s what=\"%s\"", dir,
+        e->repacked ? e->repacked : "packed again");
+    return TRI_OK;
+}
+
+static tri_status open_dir(tri_engine *e, const char *dir, const tri_engine_options *options,
+    tri_error *err) {
+    const char *built_for, *isa;
+    bool null_target;
+    char misfit[512];
+    if (pthread_mutex_init(&e->lock, NULL))
+        return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a lock");
+    e->has_lock = true;
+    e->dir = tri_arena_strdup(&e->arena, dir);
+    if (!e->dir) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    TRI_TRY(tri_engine_config_read(&e->config, dir, &e->arena, err));
+    TRI_TRY(read_built_for(e, dir, &built_for, &null_target, err));
+    e->null_device = options->null_device || null_target;
+    TRI_TRY(choose_isa(e, options, built_for, &isa, err));
+    TRI_TRY(tri_plugin_set_open(&e->plugins, options->plugins, options->n_plugins, err));
+    choose_for(e, isa);
+    e->ranks = TRI_NEW_N(
+        &e->arena, tri_rank, (size_t)e->config.tp_size * (size_t)e->config.pp_size);
+    if (!e->ranks) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    TRI_TRY(open_ranks(e, dir, misfit, sizeof misfit, options->verify_weights, err));
+    bool asked = options->cpu_isa && strcmp(isa, built_for) != 0;
+    if (asked && !misfit[0]) (void)snprintf(misfit, sizeof misfit, "as asked");
+    if (misfit[0]) TRI_TRY(repack(e, dir, options, built_for, isa, misfit, err));
+    TRI_TRY(join_groups(e, err));
+    return share_files(e, err);
+}
+
+static tri_status check_options(const tri_engine_options *options, tri_error *err) {
+    if (options->struct_size != sizeof *options)
+        return TRI_FAIL(err, TRI_E_VERSION,
+            "tri_engine_options.struct_size is %" PRIu32 ", this library reads %zu",
+            options->struct_size, sizeof *options);
+    if (options->n_plugins < 0 || (options->n_plugins > 0 && !options->plugins))
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "n_plugins is %" PRId32, options->n_plugins);
+    return TRI_OK;
+}
+
+tri_status tri_engine_open(
+    tri_engine **engine, const char *dir, const tri_engine_options *options, tri_error *err) {
+    const tri_engine_options defaults = {.struct_size = sizeof defaults};
+    if (!options) options = &defaults;
+    TRI_TRY(check_options(options, err));
+    if (!dir) return TRI_FAIL(err, TRI_E_ARGUMENT, "engine: the directory is NULL");
+    tri_engine *e = calloc(1, sizeof *e);
+    if (!e) return TRI_FAIL(err, TRI_E_MEMORY, "engine: out of memory");
+    tri_arena_init(&e->arena, 0);
+    tri_status rc = open_dir(e, dir, options, err);
+    if (rc) {
+        tri_error_context(err, "engine %s", dir);
+        tri_engine_close(e);
+    } else {
+        *engine = e;
+    }
+    return rc;
+}
+
+/* ---- info ---- */
+
+void tri_engine_get_info(const tri_engine *engine, tri_engine_info *info) {
+    const tri_engine *e = engine;
+    const tri_rank *last = &e->ranks[e->n_ranks - 1];
+    *info = (tri_engine_info){.architecture = e->config.architecture,
+        .target = e->null_device ? "null" : "cpu",
+        .isa = tri_isa_shown(e->facts.arch),
+        .dir = e->dir,
+        .repacked = e->repacked,
+        .vocab_size = (int32_t)tri_graph_output(last->graph, "logits")->type.dims[1],
+        .n_layers = e->config.n_layers,
+        .hidden_size = e->config.hidden_size,
+        .tp_size = e->config.tp_size,
+        .pp_size = e->config.pp_size,
+        .max_batch_size = e->spec.max_batch_size,
+        .max_num_tokens = e->spec.max_num_tokens,
+        .max_seq_len = e->spec.max_seq_len,
+        .n_parameters = e->config.n_parameters,
+        .bos_id = e->config.bos_id,
+        .pad_id = e->config.pad_id,
+        .n_eos = e->config.n_eos,
+        .stripped = e->spec.stripped};
+    memcpy(info->eos_ids, e->config.eos_ids, sizeof info->eos_ids);
+    for (int32_t r = 0; r < e->n_ranks; r++)
+        info->weight_bytes += tri_rank_weight_bytes(&e->ranks[r]);
+    tri_engine *guarded = (tri_engine *)(uintptr_t)engine; /* the lock alone */
+    pthread_mutex_lock(&guarded->lock);
+    info->generation = e->generation;
+    info->stripped = e->spec.stripped && e->generation == 0;
+    pthread_mutex_unlock(&guarded->lock);
+}

@@ -1,0 +1,403 @@
+#include "engine/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/bind.h"
+
+enum { MAX_ROWS = 1 << 20, MAX_TOKENS = 1 << 24, MASK_BITS = 32 };
+
+/* One list of launches, captured. */
+typedef struct plan_list {
+    tri_bound bound;
+    tri_capture *capture;
+    int64_t *nanoseconds; /* by launch, when profiling */
+} plan_list;
+
+struct tri_plan {
+    tri_engine *engine;
+    tri_rank *rank;
+    int32_t rank_index;
+    tri_device *device;
+    tri_comm *comm;
+    tri_plan_limits limits;
+    tri_step_shape shape; /* of the largest step */
+    int32_t vocab_size;
+    tri_arena arena;
+    plan_list forward, sample; /* sample: only of a rank with logits */
+    bool has_sample;
+    void *workspace;
+    uint8_t *group_memory[TRI_MAX_GROUPS]; /* by the rank's own number */
+    uint32_t *masks;
+    int32_t n_mask_slots;
+    tri_weight_set *weights;
+    int64_t generation;
+    int32_t n_in_flight;
+    float *dense_logits; /* when the graph's are not */
+    tri_plugin_tensor logits, tokens, logprobs;
+    tri_plugin_extents extents; /* of the last submitted step */
+};
+
+/* ---- limits ---- */
+
+static tri_status check_limits(
+    const tri_engine *e, const tri_plan_limits *l, tri_error *err) {
+    if (l->max_tokens < 1 || l->max_tokens > MAX_TOKENS || l->max_sequences < 1
+        || l->max_sequences > MAX_ROWS || l->max_rows < 1 || l->max_rows > MAX_ROWS
+        || l->max_seq_len < 1 || l->max_seq_len > INT32_MAX)
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "limits are %" PRId32 " tokens (1 to %d), %" PRId32 " sequences and %" PRId32
+            " rows (1 to %d), %" PRId64 " tokens a sequence",
+            l->max_tokens, MAX_TOKENS, l->max_sequences, l->max_rows, MAX_ROWS, l->max_seq_len);
+    for (int32_t g = 0; g < e->n_groups; g++) {
+        if (l->n_blocks[g] < 1)
+            return TRI_FAIL(err, TRI_E_ARGUMENT, "group %" PRId32 " is given %" PRId32 " %s", g,
+                l->n_blocks[g], e->groups[g].recurrent ? "slots" : "blocks");
+    }
+    return TRI_OK;
+}
+
+static tri_step_shape largest_step(const tri_engine *e, const tri_plan_limits *l) {
+    tri_step_shape shape = {.n_tokens = l->max_tokens,
+        .n_sequences = l->max_sequences,
+        .n_rows = l->max_rows,
+        .n_groups = e->n_groups,
+        .n_position_axes = 1};
+    for (int32_t g = 0; g < e->n_groups; g++) {
+        const tri_plan_group *group = &e->groups[g];
+        if (group->recurrent) continue;
+        shape.max_blocks[g] =
+            (int32_t)((l->max_seq_len + group->tokens_per_block - 1) / group->tokens_per_block);
+    }
+    return shape;
+}
+
+const tri_plan_limits *tri_plan_get_limits(const tri_plan *plan) {
+    return &plan->limits;
+}
+
+tri_step_shape tri_plan_step_shape(const tri_plan *plan) {
+    return plan->shape;
+}
+
+/* ---- memory ---- */
+
+static tri_status reserve(
+    tri_plan *p, const char *what, int64_t n_bytes, void **memory, tri_error *err) {
+    tri_status rc = TRI_OK;
+    if (n_bytes < 0)
+        rc = TRI_FAIL(err, TRI_E_LIMIT, "more than 2^63 bytes");
+    else
+        rc = tri_device_alloc(p->device, n_bytes > 0 ? n_bytes : 1, memory, err);
+    if (rc) tri_error_context(err, "%s", what);
+    return rc;
+}
+
+static tri_status reserve_groups(tri_plan *p, const tri_graph *g, int32_t first, tri_error *err) {
+    for (int32_t i = first; i < g->n_groups; i++) {
+        int32_t group = p->engine->group_of[p->rank_index * TRI_MAX_GROUPS + i];
+        int64_t n = tri_group_memory_bytes(g, i, p->limits.n_blocks[group]);
+        void *memory;
+        TRI_TRY(reserve(p, "caches", n, &memory, err));
+        p->group_memory[i] = memory;
+    }
+    return TRI_OK;
+}
+
+static tri_status reserve_masks(tri_plan *p, tri_error *err) {
+    int64_t words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS;
+    void *memory;
+    p->n_mask_slots = p->limits.max_rows > p->limits.max_sequences ? p->limits.max_rows
+                                                                   : p->limits.max_sequences;
+    TRI_TRY(reserve(
+        p, "masks", words * p->n_mask_slots * (int64_t)sizeof *p->masks, &memory, err));
+    p->masks = memory;
+    return TRI_OK;
+}
+
+/* ---- making ---- */
+
+static tri_binding binding_of(tri_plan *p) {
+    return (tri_binding){.engine = p->engine,
+        .rank = p->rank_index,
+        .device = p->device,
+        .limits = &p->limits,
+        .arena = &p->arena,
+        .weights = p->weights,
+        .group_memory = p->group_memory};
+}
+
+static tri_plugin_tensor output_of(const tri_bound *bound, const char *name) {
+    const tri_value *value = tri_graph_output(bound->g, name);
+    TRI_ASSERT(value);
+    const tri_placement *place = &bound->memory_plan.placements[value->id];
+    return (tri_plugin_tensor){bound->memory + place->offset_bytes, place->row_stride_bytes};
+}
+
+static tri_status measure(tri_plan *p, tri_error *err) {
+    const tri_rank *r = p->rank;
+    tri_binding b = binding_of(p);
+    TRI_TRY(tri_bind_measure(&p->forward.bound, &b, r->graph, r->forward, r->n_forward, err));
+    int64_t workspace = p->forward.bound.workspace_bytes;
+    if (p->has_sample) {
+        TRI_TRY(
+            tri_bind_measure(&p->sample.bound, &b, r->sample, r->sampling, r->n_sampling, err));
+        if (p->sample.bound.workspace_bytes > workspace)
+            workspace = p->sample.bound.workspace_bytes;
+    }
+    void *memory;
+    TRI_TRY(reserve(p, "workspace", workspace, &p->workspace, err));
+    TRI_TRY(reserve(
+        p, "activations", p->forward.bound.memory_plan.total_bytes, &memory, err));
+    p->forward.bound.memory = memory;
+    TRI_TRY(reserve_groups(p, r->graph, 0, err));
+    if (!p->has_sample) return TRI_OK;
+    TRI_TRY(reserve(
+        p, "sampling", p->sample.bound.memory_plan.total_bytes, &memory, err));
+    p->sample.bound.memory = memory;
+    TRI_TRY(reserve_groups(p, r->sample, r->graph->n_groups, err));
+    return reserve_masks(p, err);
+}
+
+static tri_status capture(tri_plan *p, plan_list *list, tri_error *err) {
+    const tri_launch_list launches = {.launches = list->bound.launches,
+        .n_launches = list->bound.n_launches,
+        .workspace = p->workspace,
+        .comm = p->comm,
+        .max_step_bytes = tri_step_bytes(&p->shape),
+        .masks = p->masks,
+        .n_mask_slots = p->masks ? p->n_mask_slots : 0,
+        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS};
+    tri_capture *made = NULL;
+    TRI_TRY(tri_device_capture(p->device, &launches, &made, err));
+    tri_capture_destroy(list->capture);
+    list->capture = made;
+    if (list->nanoseconds) tri_device_set_profile(made, list->nanoseconds);
+    return TRI_OK;
+}
+
+static tri_status bind_sample(tri_plan *p, tri_error *err) {
+    tri_binding b = binding_of(p);
+    p->logits = output_of(&p->forward.bound, "logits");
+    b.logits = p->logits.data;
+    b.logits_stride_bytes = p->logits.row_stride_bytes;
+    TRI_TRY(tri_bind(&p->sample.bound, &b, p->rank->sampling, p->rank->n_sampling, err));
+    p->tokens = output_of(&p->sample.bound, "tokens");
+    p->logprobs = output_of(&p->sample.bound, "logprobs");
+    if (p->logits.row_stride_bytes != p->vocab_size * (int64_t)sizeof(float)) {
+        p->dense_logits = calloc((size_t)p->limits.max_rows * (size_t)p->vocab_size,
+            sizeof *p->dense_logits);
+        if (!p->dense_logits) return TRI_FAIL(err, TRI_E_MEMORY, "logits: out of memory");
+    }
+    return capture(p, &p->sample, err);
+}
+
+static tri_status make(tri_plan *p, tri_error *err) {
+    tri_binding b;
+    p->weights = tri_engine_take_weights(p->engine, p->rank_index, &p->generation);
+    if (p->rank->n_stored > 0 && !p->weights->data[0])
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "its weights were left out (strip_plan): fill them in with trireme refit");
+    TRI_TRY(measure(p, err));
+    b = binding_of(p);
+    TRI_TRY(tri_bind(&p->forward.bound, &b, p->rank->forward, p->rank->n_forward, err));
+    TRI_TRY(capture(p, &p->forward, err));
+    return p->has_sample ? bind_sample(p, err) : TRI_OK;
+}
+
+tri_status tri_plan_create(tri_plan **plan, tri_engine *engine, int32_t rank, tri_device *device,
+    tri_comm *comm, const tri_plan_limits *limits, tri_error *err) {
+    if (rank < 0 || rank >= engine->n_ranks)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "rank %" PRId32 " of an engine of %" PRId32, rank,
+            engine->n_ranks);
+    TRI_TRY(check_limits(engine, limits, err));
+    if (!comm && engine->n_ranks > 1)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "%" PRId32 " ranks need a tri_comm", engine->n_ranks);
+    tri_plan *p = calloc(1, sizeof *p);
+    if (!p) return TRI_FAIL(err, TRI_E_MEMORY, "plan: out of memory");
+    tri_arena_init(&p->arena, 0);
+    p->engine = engine;
+    p->rank = &engine->ranks[rank];
+    p->rank_index = rank;
+    p->device = device;
+    p->comm = comm;
+    p->limits = *limits;
+    p->shape = largest_step(engine, limits);
+    p->has_sample = p->rank->sample != NULL;
+    tri_engine_info info;
+    tri_engine_get_info(engine, &info);
+    p->vocab_size = info.vocab_size;
+    tri_status rc = make(p, err);
+    if (rc) {
+        tri_error_context(err, "plan");
+        tri_plan_destroy(p);
+    } else {
+        *plan = p;
+    }
+    return rc;
+}
+
+static void list_deinit(tri_plan *p, plan_list *list) {
+    tri_capture_destroy(list->capture);
+    tri_bound_deinit(&list->bound);
+    if (list->bound.memory) tri_device_free(p->device, list->bound.memory);
+    free(list->nanoseconds);
+}
+
+void tri_plan_destroy(tri_plan *plan) {
+    if (!plan) return;
+    list_deinit(plan, &plan->forward);
+    list_deinit(plan, &plan->sample);
+    for (int32_t i = 0; i < TRI_MAX_GROUPS; i++)
+        tri_device_free(plan->device, plan->group_memory[i]);
+    tri_device_free(plan->device, plan->workspace);
+    tri_device_free(plan->device, plan->masks);
+    tri_weight_set_unref(plan->engine, plan->weights);
+    free(plan->dense_logits);
+    tri_arena_deinit(&plan->arena);
+    free(plan);
+}
+
+/* ---- running ---- */
+
+static tri_status check_step(const tri_plan *p, const tri_step *step, tri_error *err) {
+    if (step->n_tokens > p->limits.max_tokens || step->n_sequences > p->limits.max_sequences
+        || step->n_rows > p->limits.max_rows || step->n_groups != p->engine->n_groups)
+        return TRI_FAIL(err, TRI_E_LIMIT,
+            "a step of %" PRId32 " tokens, %" PRId32 " sequences, %" PRId32 " rows, %" PRId32
+            " groups; the plan is for %" PRId32 ", %" PRId32 ", %" PRId32 ", %" PRId32,
+            step->n_tokens, step->n_sequences, step->n_rows, step->n_groups,
+            p->limits.max_tokens, p->limits.max_sequences, p->limits.max_rows,
+            p->engine->n_groups);
+    return tri_step_check(step, step->n_bytes, p->vocab_size, p->limits.n_blocks, err);
+}
+
+static void note_extents(tri_plan *p, const tri_step *step) {
+    const int32_t *context = TRI_STEP_I32(step, context_lens);
+    p->extents = (tri_plugin_extents){.n_tokens = step->n_tokens,
+        .n_sequences = step->n_sequences,
+        .n_rows = step->n_rows};
+    for (int32_t s = 0; s < step->n_sequences; s++)
+        p->extents.n_context_tokens += context[s];
+}
+
+tri_status tri_plan_submit(tri_plan *plan, const tri_step *step, tri_error *err) {
+    TRI_TRY(check_step(plan, step, err));
+    TRI_TRY(tri_device_submit(plan->forward.capture, step, err));
+    if (plan->has_sample) {
+        tri_status rc = tri_device_submit(plan->sample.capture, step, err);
+        if (rc) {
+            tri_device_complete(plan->forward.capture, NULL);
+            return rc;
+        }
+    }
+    note_extents(plan, step);
+    plan->n_in_flight++;
+    return TRI_OK;
+}
+
+static void gather_logits(tri_plan *p) {
+    const uint8_t *from = p->logits.data;
+    for (int32_t r = 0; r < p->extents.n_rows; r++)
+        memcpy(p->dense_logits + (int64_t)r * p->vocab_size, from + r * p->logits.row_stride_bytes,
+            (size_t)p->vocab_size * sizeof(float));
+}
+
+tri_status tri_plan_complete(tri_plan *plan, tri_error *err) {
+    if (plan->n_in_flight == 0)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "complete without a submitted step");
+    plan->n_in_flight--;
+    tri_status rc = tri_device_complete(plan->forward.capture, err);
+    if (plan->has_sample) {
+        tri_status sampled = tri_device_complete(plan->sample.capture, rc ? NULL : err);
+        if (!rc) rc = sampled;
+    }
+    if (!rc && plan->dense_logits) gather_logits(plan);
+    return rc;
+}
+
+const int32_t *tri_plan_tokens(const tri_plan *plan) {
+    return plan->tokens.data;
+}
+
+const float *tri_plan_logprobs(const tri_plan *plan) {
+    return plan->logprobs.data;
+}
+
+const float *tri_plan_logits(const tri_plan *plan) {
+    return plan->dense_logits ? plan->dense_logits : plan->logits.data;
+}
+
+uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot) {
+    TRI_ASSERT(plan->masks && slot >= 0 && slot < plan->n_mask_slots);
+    return plan->masks + slot * (((int64_t)plan->vocab_size + MASK_BITS - 1) / MASK_BITS);
+}
+
+/* ---- refit ---- */
+
+tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
+    int64_t generation;
+    tri_weight_set *old = plan->weights;
+    TRI_ASSERT(plan->n_in_flight == 0);
+    tri_weight_set *set =
+        tri_engine_take_weights(plan->engine, plan->rank_index, &generation);
+    if (set == old) {
+        tri_weight_set_unref(plan->engine, set);
+        *changed = false;
+        return TRI_OK;
+    }
+    tri_status rc = tri_bind_weights(&plan->forward.bound, plan->device, plan->rank, set, err);
+    if (!rc) rc = capture(plan, &plan->forward, err);
+    if (rc) {
+        tri_bind_weights(&plan->forward.bound, plan->device, plan->rank, old, NULL);
+        tri_weight_set_unref(plan->engine, set);
+        return rc;
+    }
+    plan->weights = set;
+    plan->generation = generation;
+    tri_weight_set_unref(plan->engine, old);
+    *changed = true;
+    return TRI_OK;
+}
+
+/* ---- profiles ---- */
+
+static const plan_list *list_of(const tri_plan *p, int32_t *i) {
+    int32_t n = p->forward.bound.n_launches;
+    if (*i < n) return &p->forward;
+    *i -= n;
+    return &p->sample;
+}
+
+int32_t tri_plan_n_launches(const tri_plan *plan) {
+    return plan->forward.bound.n_launches
+        + (plan->has_sample ? plan->sample.bound.n_launches : 0);
+}
+
+void tri_plan_get_launch(const tri_plan *plan, int32_t i, tri_plan_launch_info *info) {
+    TRI_ASSERT(i >= 0 && i < tri_plan_n_launches(plan));
+    const plan_list *list = list_of(plan, &i);
+    const tri_launch *l = &list->bound.launches[i];
+    const tri_plugin_desc *desc = list->bound.descs[i];
+    tri_plugin_cost cost = {0};
+    if (desc && l->kernel->cost) l->kernel->cost(desc, &plan->extents, &cost);
+    *info = (tri_plan_launch_info){.name = l->name,
+        .kernel = l->kernel->name,
+        .bytes = cost.bytes,
+        .flops = cost.flops,
+        .nanoseconds = list->nanoseconds ? list->nanoseconds[i] : 0};
+}
+
+static void profile(plan_list *list, bool on) {
+    if (!list->capture) return;
+    tri_device_set_profile(list->capture, NULL);
+    free(list->nanoseconds);
+    list->nanoseconds = NULL;
+    if (on) list->nanoseconds = calloc((size_t)list->bound.n_launches + 1, sizeof(int64_t));
+    tri_device_set_profile(list->capture, list->nanoseconds);
+}
+
+void tri_plan_set_profile(tri_plan *plan, bool on) {
+    profile(&plan->forward, on);
+    profile(&plan->sample, on);
+}

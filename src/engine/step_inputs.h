@@ -1,0 +1,24 @@
+/* step_inputs.h - tokens, positions and rows of a step copied to where operands point.
+ *
+ * The arrays of a step stand at offsets that change from step to step, while a launch's operands
+ * have fixed addresses: so the first launch of a graph that uses them copies them there. */
+#ifndef TRI_ENGINE_STEP_INPUTS_H
+#define TRI_ENGINE_STEP_INPUTS_H
+
+#include "graph/ir.h"
+#include "trireme/plugin.h"
+
+enum { TRI_MAX_STEP_INPUTS = 3 };
+
+typedef struct tri_step_inputs { /* its state */
+    int32_t n;
+    enum { TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS } kinds[TRI_MAX_STEP_INPUTS];
+} tri_step_inputs;
+
+/* outputs[i] is the buffer of kinds[i]. */
+extern const tri_plugin_kernel tri_step_inputs_kernel;
+
+/* Whether a node is such an input; *kind which. */
+bool tri_step_input_kind(const tri_node *node, int32_t *kind);
+
+#endif
