@@ -1,5 +1,5 @@
-/* Engines of hand-made random models against the interpreter running the graph they were built from,
- * in every mode that numbers can be held in. */
+/* Engines of hand-made random models against the interpreter running the graph they were built
+ * from, in every mode that numbers can be held in. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,21 +15,17 @@ typedef struct mode {
     double tolerance;        /* in standard deviations of the logits */
 } mode;
 
-/* The interpreter sums in double what kernels sum in float32, over at most 64 columns here: an error
- * of a few 1e-7 of each sum, through two layers.  Rounding to bf16 or to 8 bits turns such an error
- * into one step of the rounding where a value lies at a boundary: 2^-9 or 1/254 of one operand among
- * 32 of a sum, now and then. */
+/* The interpreter sums in double what kernels sum in float32, over at most 64 columns here: an
+ * error of a few 1e-7 of each sum, through two layers.  Rounding to bf16 or to 8 bits turns such an
+ * error into one step of the rounding where a value lies at a boundary: 2^-9 or 1/254 of one
+ * operand among 32 of a sum, now and then. */
 static const mode modes[] = {
-    {"f32", "float32", NULL, NULL, 0,
-        {TRI_F32, NULL, TRI_F32, TRI_N_DTYPES, 0}, 2e-5},
-    {"bf16", "bfloat16", NULL, NULL, 0,
-        {TRI_BF16, NULL, TRI_BF16, TRI_N_DTYPES, 0}, 2e-2},
-    {"bf16 f32", "bfloat16", "float32", NULL, 0,
-        {TRI_BF16, "f32", TRI_BF16, TRI_N_DTYPES, 0}, 1e-2},
-    {"int8", "bfloat16", "float32", "int8", 0,
-        {TRI_BF16, "f32", TRI_BF16, TRI_I8, 0}, 1e-2},
-    {"int4", "float32", "float32", "int4", 32,
-        {TRI_F32, "f32", TRI_F32, TRI_I4, 32}, 2e-5},
+    {"f32", "float32", NULL, NULL, 0, {TRI_F32, NULL, TRI_F32, TRI_N_DTYPES, 0}, 2e-5},
+    {"bf16", "bfloat16", NULL, NULL, 0, {TRI_BF16, NULL, TRI_BF16, TRI_N_DTYPES, 0}, 2e-2},
+    {"bf16 f32", "bfloat16", "float32", NULL, 0, {TRI_BF16, "f32", TRI_BF16, TRI_N_DTYPES, 0},
+        1e-2},
+    {"int8", "bfloat16", "float32", "int8", 0, {TRI_BF16, "f32", TRI_BF16, TRI_I8, 0}, 1e-2},
+    {"int4", "float32", "float32", "int4", 32, {TRI_F32, "f32", TRI_F32, TRI_I4, 32}, 2e-5},
 };
 
 static void check_model(const char *name, const mode *m) {
@@ -80,8 +76,8 @@ static void test_models(void **state) {
 /* GGUF blocks kept, activations in 8-bit blocks. */
 static void test_blocks(void **state) {
     (void)state;
-    const mode m = {"blocks", NULL, NULL, NULL, 0,
-        {TRI_N_DTYPES, NULL, TRI_F16, TRI_N_DTYPES, 0}, 2e-2};
+    const mode m = {
+        "blocks", NULL, NULL, NULL, 0, {TRI_N_DTYPES, NULL, TRI_F16, TRI_N_DTYPES, 0}, 2e-2};
     check_model("blocks", &m);
 }
 

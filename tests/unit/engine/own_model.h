@@ -1,5 +1,5 @@
-/* own_model.h - hand-made random models (tests/unit/passes/model.h) as engines, with their weights by
- * name and their logits by the interpreter.  Header only. */
+/* own_model.h - hand-made random models (tests/unit/passes/model.h) as engines, with their weights
+ * by name and their logits by the interpreter.  Header only. */
 #ifndef TESTS_ENGINE_OWN_MODEL_H
 #define TESTS_ENGINE_OWN_MODEL_H
 

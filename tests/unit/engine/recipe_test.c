@@ -22,11 +22,15 @@ static tri_graph *make_graph(tri_dtype dtype) {
     return g;
 }
 
-static tri_value *op(tri_graph *g, tri_op o, tri_value *x, tri_value *y, const tri_attr *attrs,
-    int32_t n_attrs) {
+static tri_value *op(
+    tri_graph *g, tri_op o, tri_value *x, tri_value *y, const tri_attr *attrs, int32_t n_attrs) {
     tri_value *operands[] = {x, y};
-    tri_value *out =
-        tri_node_create(g, NULL, o, operands, y ? 2 : x ? 1 : 0, attrs, n_attrs)->results[0];
+    tri_value *out = tri_node_create(g, NULL, o, operands,
+        y   ? 2
+        : x ? 1
+            : 0,
+        attrs, n_attrs)
+                         ->results[0];
     if (g->error.status) fail_msg("%s", g->error.message);
     return out;
 }

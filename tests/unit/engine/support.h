@@ -1,5 +1,5 @@
-/* support.h - engines in tests: building them in scratch directories, and running steps of all their
- * ranks as threads of one process.  Header only; include after cmocka.h. */
+/* support.h - engines in tests: building them in scratch directories, and running steps of all
+ * their ranks as threads of one process.  Header only; include after cmocka.h. */
 #ifndef TESTS_ENGINE_SUPPORT_H
 #define TESTS_ENGINE_SUPPORT_H
 
@@ -87,9 +87,9 @@ static inline void runner_limits(runner *r) {
         .max_seq_len = GOLDEN_MAX_LEN};
     r->groups.n_groups = n;
     for (int32_t i = 0; i < n; i++) {
-        r->groups.groups[i] = (tri_group){
-            .kind = groups[i].recurrent ? TRI_GROUP_RECURRENT : TRI_GROUP_FULL,
-            .tokens_per_block = groups[i].tokens_per_block};
+        r->groups.groups[i] =
+            (tri_group){.kind = groups[i].recurrent ? TRI_GROUP_RECURRENT : TRI_GROUP_FULL,
+                .tokens_per_block = groups[i].tokens_per_block};
         int32_t max_blocks = golden_max_blocks(&r->groups.groups[i]);
         r->limits.n_blocks[i] = (max_blocks ? max_blocks : 1) * GOLDEN_SLOTS;
     }
@@ -99,8 +99,8 @@ static inline void *runner_create_plan(void *arg) {
     runner_rank *k = arg;
     runner *r = k->runner;
     tri_comm *comm = r->comm ? tri_comm_of_rank(r->comm, k->index) : NULL;
-    k->status = tri_plan_create(
-        &k->plan, r->engine, k->index, k->device, comm, &r->limits, &k->error);
+    k->status =
+        tri_plan_create(&k->plan, r->engine, k->index, k->device, comm, &r->limits, &k->error);
     return NULL;
 }
 
@@ -111,8 +111,7 @@ static inline void runner_init(runner *r, tri_engine *engine, const char *kind) 
     r->n_ranks = r->info.tp_size * r->info.pp_size;
     assert_true(r->n_ranks <= 8);
     runner_limits(r);
-    if (r->n_ranks > 1)
-        OK(tri_comm_group_create(&r->comm, r->info.tp_size, r->info.pp_size, err));
+    if (r->n_ranks > 1) OK(tri_comm_group_create(&r->comm, r->info.tp_size, r->info.pp_size, err));
     for (int32_t i = 0; i < r->n_ranks; i++) {
         const tri_device_options options = {
             .kind = kind, .n_threads = r->n_ranks > 1 ? 1 : 2, .isa = r->info.isa};
@@ -149,8 +148,7 @@ static inline void *runner_run_rank(void *arg) {
     runner_rank *k = arg;
     k->status = tri_plan_submit(k->plan, k->runner->step, &k->error);
     if (!k->status) k->status = tri_plan_complete(k->plan, &k->error);
-    if (k->status && k->runner->comm)
-        tri_comm_abort(tri_comm_of_rank(k->runner->comm, k->index));
+    if (k->status && k->runner->comm) tri_comm_abort(tri_comm_of_rank(k->runner->comm, k->index));
     return NULL;
 }
 
