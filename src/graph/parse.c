@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "graph/ir.h"
+#include "graph/lex.h"
 #include "graph/plugins.h"
 #include "graph/shape.h"
 
@@ -26,7 +27,7 @@ enum {
 };
 
 typedef struct parser {
-    const char *at, *end;
+    tri_lexer lex;
     int32_t line;
     tri_graph *g;
     tri_map ids; /* digits of an id, in the text, to its value's address */
@@ -45,117 +46,10 @@ typedef struct parsed_node { /* one line, before the node is made */
     char name[80];
 } parsed_node;
 
-/* ---- characters and words ---- */
-
-static void skip_blanks(parser *p) {
-    while (p->at < p->end && (*p->at == ' ' || *p->at == '\t' || *p->at == '\r'))
-        p->at++;
-}
-
-static bool at_char(parser *p, char c) {
-    skip_blanks(p);
-    return p->at < p->end && *p->at == c;
-}
-
-static bool take(parser *p, char c) {
-    if (!at_char(p, c)) return false;
-    p->at++;
-    return true;
-}
-
-/* What stands at the cursor, for messages. */
-static tri_str here(parser *p) {
-    skip_blanks(p);
-    const char *from = p->at, *to = from;
-    while (to < p->end && *to >= 0x20 && *to < 0x7f && to - from < 24)
-        to++;
-    if (to > from) return (tri_str){from, (size_t)(to - from)};
-    return to == p->end || *to == '\n' ? TRI_STR("the end of the line")
-                                       : TRI_STR("a byte not ASCII");
-}
-
-static tri_status expected(parser *p, const char *what, tri_error *err) {
-    tri_str found = here(p);
-    return TRI_FAIL(err, TRI_E_FORMAT, "%s is due, not '%.*s'", what, (int)found.len, found.ptr);
-}
-
-static tri_status expect(parser *p, char c, tri_error *err) {
-    char what[4] = {'\'', c, '\'', '\0'};
-    return take(p, c) ? TRI_OK : expected(p, what, err);
-}
-
-static bool is_word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-/* Letters, digits and _, and what else is in `more`. */
-static tri_str take_word(parser *p, const char *more) {
-    skip_blanks(p);
-    tri_str word = {p->at, 0};
-    while (p->at < p->end && *p->at != '\0' && (is_word(*p->at) || strchr(more, *p->at)))
-        p->at++;
-    word.len = (size_t)(p->at - word.ptr);
-    return word;
-}
-
-/* A word copied into `out` with its NUL; false when empty or too long. */
-static bool take_name(parser *p, const char *more, char *out, size_t room) {
-    tri_str word = take_word(p, more);
-    if (word.len == 0 || word.len >= room) return false;
-    memcpy(out, word.ptr, word.len);
-    out[word.len] = '\0';
-    return true;
-}
-
-static tri_status take_integer(
-    parser *p, int64_t min, int64_t max, const char *what, int64_t *value, tri_error *err) {
-    int64_t v;
-    const char *start = (skip_blanks(p), p->at);
-    tri_str word = take_word(p, "+-");
-    if (!tri_str_to_i64(word, &v)) {
-        p->at = start;
-        return expected(p, what, err);
-    }
-    if (v < min || v > max)
-        return TRI_FAIL(err, TRI_E_FORMAT, "%s is %" PRId64 ", it must be %" PRId64 " to %" PRId64,
-            what, v, min, max);
-    *value = v;
-    return TRI_OK;
-}
-
-static int hex_digit(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A quoted string, interned in the graph. */
-static tri_status take_string(parser *p, const char **text, tri_error *err) {
+static tri_status intern_string(parser *p, const char **text, tri_error *err) {
     char out[MAX_STRING_BYTES];
-    size_t n = 0;
-    if (!take(p, '"')) return expected(p, "a quoted string", err);
-    while (p->at < p->end && *p->at != '"') {
-        char c = *p->at++;
-        if ((unsigned char)c < 0x20 || c == 0x7f)
-            return TRI_FAIL(err, TRI_E_FORMAT, "a string holds byte 0x%02x: write it as \\x%02x",
-                (unsigned)c, (unsigned)c);
-        if (c == '\\') {
-            size_t left = (size_t)(p->end - p->at);
-            if (left >= 1 && (*p->at == '"' || *p->at == '\\')) {
-                c = *p->at++;
-            } else if (left >= 3 && *p->at == 'x' && hex_digit(p->at[1]) >= 0 &&
-                       hex_digit(p->at[2]) >= 0 && (p->at[1] != '0' || p->at[2] != '0')) {
-                c = (char)(hex_digit(p->at[1]) * 16 + hex_digit(p->at[2]));
-                p->at += 3;
-            } else {
-                return TRI_FAIL(
-                    err, TRI_E_FORMAT, "a string's escapes are \\\", \\\\ and \\x01 to \\xff");
-            }
-        }
-        if (n + 1 == sizeof out)
-            return TRI_FAIL(err, TRI_E_LIMIT, "a string has more than %d bytes", MAX_STRING_BYTES);
-        out[n++] = c;
-    }
-    if (!take(p, '"')) return TRI_FAIL(err, TRI_E_FORMAT, "a string does not end");
-    out[n] = '\0';
+    TRI_TRY(tri_lex_string(&p->lex, out, sizeof out, err));
     *text = tri_graph_intern(p->g, out);
     return *text ? TRI_OK : TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
 }
@@ -165,11 +59,11 @@ static tri_status take_string(parser *p, const char **text, tri_error *err) {
 /* The digits after %, without leading zeros so that they can be keys. */
 static tri_status take_id(parser *p, tri_str *digits, tri_error *err) {
     int64_t id;
-    if (!take(p, '%')) return expected(p, "%id", err);
-    *digits = (tri_str){p->at, 0};
-    while (p->at < p->end && *p->at >= '0' && *p->at <= '9')
-        p->at++;
-    digits->len = (size_t)(p->at - digits->ptr);
+    if (!tri_lex_take(&p->lex, '%')) return tri_lex_expected(&p->lex, "%id", err);
+    *digits = (tri_str){p->lex.at, 0};
+    while (p->lex.at < p->lex.end && *p->lex.at >= '0' && *p->lex.at <= '9')
+        p->lex.at++;
+    digits->len = (size_t)(p->lex.at - digits->ptr);
     if (digits->len == 0 || (digits->len > 1 && digits->ptr[0] == '0') || digits->len > 9)
         return TRI_FAIL(err, TRI_E_FORMAT, "'%%%.*s' is no value id",
             digits->len > 24 ? 24 : (int)digits->len, digits->ptr);
@@ -192,23 +86,23 @@ static tri_status take_value(parser *p, tri_value **value, tri_error *err) {
 
 static tri_status take_dtype(parser *p, tri_dtype *dtype, tri_error *err) {
     char name[24] = "";
-    const char *start = (skip_blanks(p), p->at);
-    if (!take_name(p, "", name, sizeof name) || !tri_dtype_parse(name, dtype)) {
-        p->at = start;
-        return expected(p, "a dtype", err);
+    const char *start = (tri_lex_skip_blanks(&p->lex), p->lex.at);
+    if (!tri_lex_name(&p->lex, "", name, sizeof name) || !tri_dtype_parse(name, dtype)) {
+        p->lex.at = start;
+        return tri_lex_expected(&p->lex, "a dtype", err);
     }
     return TRI_OK;
 }
 
 static tri_status take_dim(parser *p, int64_t *dim, tri_error *err) {
-    if (take(p, 'T'))
+    if (tri_lex_take(&p->lex, 'T'))
         *dim = TRI_DIM_T;
-    else if (take(p, 'S'))
+    else if (tri_lex_take(&p->lex, 'S'))
         *dim = TRI_DIM_S;
-    else if (take(p, 'R'))
+    else if (tri_lex_take(&p->lex, 'R'))
         *dim = TRI_DIM_R;
     else
-        return take_integer(p, 1, TRI_MAX_ELEMS, "a dim", dim, err);
+        return tri_lex_integer(&p->lex, 1, TRI_MAX_ELEMS, "a dim", dim, err);
     return TRI_OK;
 }
 
@@ -217,28 +111,29 @@ static tri_status take_dims(parser *p, char close, tri_type *type, tri_error *er
         if (type->n_dims == TRI_MAX_DIMS)
             return TRI_FAIL(err, TRI_E_LIMIT, "a type has more than %d dims", TRI_MAX_DIMS);
         TRI_TRY(take_dim(p, &type->dims[type->n_dims++], err));
-    } while (take(p, ','));
-    return expect(p, close, err);
+    } while (tri_lex_take(&p->lex, ','));
+    return tri_lex_expect(&p->lex, close, err);
 }
 
 static tri_status take_type(parser *p, tri_type *out, tri_error *err) {
     tri_type type = {.kind = TRI_TYPE_TENSOR, .layout = "row"};
-    const char *start = (skip_blanks(p), p->at);
-    tri_str word = take_word(p, "");
+    const char *start = (tri_lex_skip_blanks(&p->lex), p->lex.at);
+    tri_str word = tri_lex_word(&p->lex, "");
     if (tri_str_is(word, "cache") || tri_str_is(word, "state")) {
         type.kind = tri_str_is(word, "cache") ? TRI_TYPE_CACHE : TRI_TYPE_STATE;
-        TRI_TRY(expect(p, '<', err));
+        TRI_TRY(tri_lex_expect(&p->lex, '<', err));
         TRI_TRY(take_dtype(p, &type.dtype, err));
-        TRI_TRY(expect(p, ',', err));
+        TRI_TRY(tri_lex_expect(&p->lex, ',', err));
         TRI_TRY(take_dims(p, '>', &type, err));
     } else {
-        p->at = start;
+        p->lex.at = start;
         TRI_TRY(take_dtype(p, &type.dtype, err));
-        TRI_TRY(expect(p, '[', err));
+        TRI_TRY(tri_lex_expect(&p->lex, '[', err));
         TRI_TRY(take_dims(p, ']', &type, err));
-        if (take(p, '@')) {
+        if (tri_lex_take(&p->lex, '@')) {
             char layout[64];
-            if (!take_name(p, "", layout, sizeof layout)) return expected(p, "a layout", err);
+            if (!tri_lex_name(&p->lex, "", layout, sizeof layout))
+                return tri_lex_expected(&p->lex, "a layout", err);
             type.layout = tri_graph_intern(p->g, layout);
             if (!type.layout) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
         }
@@ -253,12 +148,14 @@ static tri_status take_type(parser *p, tri_type *out, tri_error *err) {
 static tri_status take_op(parser *p, parsed_node *n, tri_error *err) {
     char name[80] = "";
     int64_t current;
-    const char *start = (skip_blanks(p), p->at);
-    if (!take_name(p, "", name, sizeof name)) return expected(p, "an op", err);
+    const char *start = (tri_lex_skip_blanks(&p->lex), p->lex.at);
+    if (!tri_lex_name(&p->lex, "", name, sizeof name))
+        return tri_lex_expected(&p->lex, "an op", err);
     bool plugin = strcmp(name, "plugin") == 0;
     if (plugin) {
-        TRI_TRY(expect(p, '.', err));
-        if (!take_name(p, "", name, sizeof name)) return expected(p, "a plugin op", err);
+        TRI_TRY(tri_lex_expect(&p->lex, '.', err));
+        if (!tri_lex_name(&p->lex, "", name, sizeof name))
+            return tri_lex_expected(&p->lex, "a plugin op", err);
         n->op = TRI_OP_PLUGIN;
         n->plugin = tri_plugin_registry_find_op(p->g->plugins, name);
         if (!n->plugin)
@@ -269,16 +166,16 @@ static tri_status take_op(parser *p, parsed_node *n, tri_error *err) {
         current = n->plugin->version;
     } else {
         if (!tri_op_find(name, &n->op)) {
-            p->at = start;
-            return expected(p, "an op", err);
+            p->lex.at = start;
+            return tri_lex_expected(&p->lex, "an op", err);
         }
         current = tri_op_get(n->op)->version;
     }
     memcpy(n->name, name, sizeof n->name);
     n->version = 1;
-    if (p->at < p->end && *p->at == '.') {
-        p->at++;
-        TRI_TRY(take_integer(p, 1, INT32_MAX, "an op's version", &n->version, err));
+    if (p->lex.at < p->lex.end && *p->lex.at == '.') {
+        p->lex.at++;
+        TRI_TRY(tri_lex_integer(&p->lex, 1, INT32_MAX, "an op's version", &n->version, err));
     }
     if (n->version > current)
         return TRI_FAIL(err, TRI_E_VERSION,
@@ -294,18 +191,18 @@ static tri_status take_op(parser *p, parsed_node *n, tri_error *err) {
 static tri_status take_named_operand(parser *p, parsed_node *n, tri_error *err) {
     const tri_op_info *info = tri_op_get(n->op);
     char name[32] = "";
-    const char *start = (skip_blanks(p), p->at);
-    if (take_name(p, "", name, sizeof name)) {
+    const char *start = (tri_lex_skip_blanks(&p->lex), p->lex.at);
+    if (tri_lex_name(&p->lex, "", name, sizeof name)) {
         for (int32_t i = 0; i < info->n_operands && !n->plugin; i++) {
             if (!info->operand_optional[i] || strcmp(info->operand_names[i], name) != 0) continue;
             if (n->operands[i])
                 return TRI_FAIL(err, TRI_E_FORMAT, "operand %s is given twice", name);
-            TRI_TRY(expect(p, '=', err));
+            TRI_TRY(tri_lex_expect(&p->lex, '=', err));
             return take_value(p, &n->operands[i], err);
         }
     }
-    p->at = start;
-    return expected(p, "an operand", err);
+    p->lex.at = start;
+    return tri_lex_expected(&p->lex, "an operand", err);
 }
 
 static tri_status take_operands(parser *p, parsed_node *n, tri_error *err) {
@@ -313,11 +210,11 @@ static tri_status take_operands(parser *p, parsed_node *n, tri_error *err) {
     int32_t n_slots = n->plugin ? n->plugin->n_inputs : info->n_operands, position = 0;
     n->n_operands = n_slots;
     if (n_slots == 0) return TRI_OK;
-    TRI_TRY(expect(p, '(', err));
-    if (take(p, ')')) return TRI_OK;
+    TRI_TRY(tri_lex_expect(&p->lex, '(', err));
+    if (tri_lex_take(&p->lex, ')')) return TRI_OK;
     do {
-        bool left_out = n->plugin && at_char(p, '_');
-        if (!at_char(p, '%') && !left_out) {
+        bool left_out = n->plugin && tri_lex_at(&p->lex, '_');
+        if (!tri_lex_at(&p->lex, '%') && !left_out) {
             TRI_TRY(take_named_operand(p, n, err));
             continue;
         }
@@ -325,18 +222,18 @@ static tri_status take_operands(parser *p, parsed_node *n, tri_error *err) {
             return TRI_FAIL(
                 err, TRI_E_FORMAT, "%s takes %" PRId32 " operands by position", n->name, position);
         if (left_out)
-            take(p, '_');
+            tri_lex_take(&p->lex, '_');
         else
             TRI_TRY(take_value(p, &n->operands[position], err));
         position++;
-    } while (take(p, ','));
-    return expect(p, ')', err);
+    } while (tri_lex_take(&p->lex, ','));
+    return tri_lex_expect(&p->lex, ')', err);
 }
 
 static tri_status take_floats(parser *p, tri_attr *a, tri_error *err) {
     int64_t n = 1;
-    TRI_TRY(expect(p, '[', err));
-    for (const char *c = p->at; c < p->end && *c != ']' && *c != '\n'; c++)
+    TRI_TRY(tri_lex_expect(&p->lex, '[', err));
+    for (const char *c = p->lex.at; c < p->lex.end && *c != ']' && *c != '\n'; c++)
         n += *c == ',';
     if (n > MAX_FLOATS)
         return TRI_FAIL(err, TRI_E_LIMIT, "%s has %" PRId64 " numbers, at most %d can be", a->name,
@@ -344,12 +241,12 @@ static tri_status take_floats(parser *p, tri_attr *a, tri_error *err) {
     double *fs = TRI_NEW_N(&p->g->arena, double, n);
     if (!fs) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     a->fs = fs;
-    if (take(p, ']')) return TRI_OK;
+    if (tri_lex_take(&p->lex, ']')) return TRI_OK;
     do {
-        if (!tri_str_to_f64(take_word(p, "+-."), &fs[a->n_fs])) return expected(p, "a number", err);
+        TRI_TRY(tri_lex_number(&p->lex, a->name, &fs[a->n_fs], err));
         a->n_fs++;
-    } while (a->n_fs < n && take(p, ','));
-    return expect(p, ']', err);
+    } while (a->n_fs < n && tri_lex_take(&p->lex, ','));
+    return tri_lex_expect(&p->lex, ']', err);
 }
 
 /* The kind that attribute `name` of the op has; what the text looks like when there is none, so
@@ -363,7 +260,9 @@ static tri_attr_kind attr_kind(parser *p, const parsed_node *n, const char *name
     for (int32_t i = 0; i < info->n_attrs; i++) {
         if (strcmp(info->attrs[i].name, name) == 0) return info->attrs[i].kind;
     }
-    return at_char(p, '"') ? TRI_ATTR_STRING : at_char(p, '[') ? TRI_ATTR_FLOATS : TRI_ATTR_FLOAT;
+    return tri_lex_at(&p->lex, '"')   ? TRI_ATTR_STRING
+           : tri_lex_at(&p->lex, '[') ? TRI_ATTR_FLOATS
+                                      : TRI_ATTR_FLOAT;
 }
 
 static tri_status take_attr(parser *p, parsed_node *n, tri_error *err) {
@@ -371,8 +270,9 @@ static tri_status take_attr(parser *p, parsed_node *n, tri_error *err) {
     if (n->n_attrs == TRI_MAX_ATTRS)
         return TRI_FAIL(err, TRI_E_LIMIT, "more than %d attributes", TRI_MAX_ATTRS);
     tri_attr *a = &n->attrs[n->n_attrs];
-    if (!take_name(p, "", name, sizeof name)) return expected(p, "an attribute", err);
-    TRI_TRY(expect(p, '=', err));
+    if (!tri_lex_name(&p->lex, "", name, sizeof name))
+        return tri_lex_expected(&p->lex, "an attribute", err);
+    TRI_TRY(tri_lex_expect(&p->lex, '=', err));
     *a = (tri_attr){.kind = attr_kind(p, n, name), .s = ""};
     a->name = tri_graph_intern(p->g, name);
     if (!a->name) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
@@ -383,12 +283,11 @@ static tri_status take_attr(parser *p, parsed_node *n, tri_error *err) {
     n->n_attrs++;
     switch (a->kind) {
     case TRI_ATTR_INT:
-        return take_integer(p, INT64_MIN, INT64_MAX, name, &a->i, err);
+        return tri_lex_integer(&p->lex, INT64_MIN, INT64_MAX, name, &a->i, err);
     case TRI_ATTR_FLOAT:
-        if (!tri_str_to_f64(take_word(p, "+-."), &a->f)) return expected(p, "a number", err);
-        return TRI_OK;
+        return tri_lex_number(&p->lex, name, &a->f, err);
     case TRI_ATTR_STRING:
-        return take_string(p, &a->s, err);
+        return intern_string(p, &a->s, err);
     case TRI_ATTR_FLOATS:
         return take_floats(p, a, err);
     }
@@ -396,46 +295,46 @@ static tri_status take_attr(parser *p, parsed_node *n, tri_error *err) {
 }
 
 static bool at_line_end(parser *p) {
-    skip_blanks(p);
-    return p->at == p->end || *p->at == '\n' || *p->at == '#';
+    tri_lex_skip_blanks(&p->lex);
+    return p->lex.at == p->lex.end || *p->lex.at == '\n' || *p->lex.at == '#';
 }
 
 /* Moves to the next line; *scope is a comment of one word that can be a scope, else "". */
 static tri_status end_line(parser *p, const char **scope, tri_error *err) {
     char text[2048] = "";
-    if (!at_line_end(p)) return expected(p, "the end of the line", err);
+    if (!at_line_end(p)) return tri_lex_expected(&p->lex, "the end of the line", err);
     *scope = "";
-    if (take(p, '#') && take_name(p, ".-", text, sizeof text) && at_line_end(p) &&
-        !at_char(p, '#')) {
+    if (tri_lex_take(&p->lex, '#') && tri_lex_name(&p->lex, ".-", text, sizeof text) &&
+        at_line_end(p) && !tri_lex_at(&p->lex, '#')) {
         *scope = tri_graph_intern(p->g, text);
         if (!*scope) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     }
-    while (p->at < p->end && *p->at != '\n')
-        p->at++;
-    if (p->at < p->end) p->at++;
+    while (p->lex.at < p->lex.end && *p->lex.at != '\n')
+        p->lex.at++;
+    if (p->lex.at < p->lex.end) p->lex.at++;
     p->line++;
     return TRI_OK;
 }
 
 static tri_status take_node(parser *p, parsed_node *n, tri_error *err) {
-    if (at_char(p, '%')) {
+    if (tri_lex_at(&p->lex, '%')) {
         do {
             if (n->n_results == TRI_MAX_RESULTS)
                 return TRI_FAIL(err, TRI_E_LIMIT, "more than %d results", TRI_MAX_RESULTS);
             TRI_TRY(take_id(p, &n->ids[n->n_results++], err));
-        } while (take(p, ','));
-        TRI_TRY(expect(p, '=', err));
+        } while (tri_lex_take(&p->lex, ','));
+        TRI_TRY(tri_lex_expect(&p->lex, '=', err));
     }
     TRI_TRY(take_op(p, n, err));
     TRI_TRY(take_operands(p, n, err));
-    while (!at_line_end(p) && !at_char(p, ':'))
+    while (!at_line_end(p) && !tri_lex_at(&p->lex, ':'))
         TRI_TRY(take_attr(p, n, err));
-    if (take(p, ':')) {
+    if (tri_lex_take(&p->lex, ':')) {
         do {
             if (n->n_types == TRI_MAX_RESULTS)
                 return TRI_FAIL(err, TRI_E_LIMIT, "more than %d types", TRI_MAX_RESULTS);
             TRI_TRY(take_type(p, &n->types[n->n_types++], err));
-        } while (take(p, ','));
+        } while (tri_lex_take(&p->lex, ','));
     }
     int32_t n_results = n->plugin ? n->plugin->n_outputs : tri_op_get(n->op)->n_results;
     if (n->n_results != n_results || n->n_types != n_results)
@@ -508,38 +407,38 @@ static tri_status parse_group(parser *p, tri_error *err) {
     tri_group group = {0};
     int64_t index, window = 0, tokens = 0;
     const char *scope;
-    TRI_TRY(take_integer(p, 0, TRI_MAX_GROUPS - 1, "a group's number", &index, err));
+    TRI_TRY(tri_lex_integer(&p->lex, 0, TRI_MAX_GROUPS - 1, "a group's number", &index, err));
     if (index != g->n_groups)
         return TRI_FAIL(err, TRI_E_FORMAT, "group %" PRId64 " where group %" PRId32 " is due",
             index, g->n_groups);
-    const char *start = (skip_blanks(p), p->at);
-    tri_str kind = take_word(p, "");
+    const char *start = (tri_lex_skip_blanks(&p->lex), p->lex.at);
+    tri_str kind = tri_lex_word(&p->lex, "");
     if (tri_str_is(kind, "sliding")) {
         group.kind = TRI_GROUP_SLIDING;
     } else if (tri_str_is(kind, "recurrent")) {
         group.kind = TRI_GROUP_RECURRENT;
     } else if (!tri_str_is(kind, "full")) {
-        p->at = start;
-        return expected(p, "full, sliding or recurrent", err);
+        p->lex.at = start;
+        return tri_lex_expected(&p->lex, "full, sliding or recurrent", err);
     }
     while (!at_line_end(p)) {
-        start = p->at;
-        tri_str name = take_word(p, "");
+        start = p->lex.at;
+        tri_str name = tri_lex_word(&p->lex, "");
         bool is_window = tri_str_is(name, "window") && group.kind == TRI_GROUP_SLIDING;
         if (!is_window &&
             (!tri_str_is(name, "tokens_per_block") || group.kind == TRI_GROUP_RECURRENT)) {
-            p->at = start;
-            return expected(p, "window (of sliding groups) or tokens_per_block", err);
+            p->lex.at = start;
+            return tri_lex_expected(&p->lex, "window (of sliding groups) or tokens_per_block", err);
         }
-        TRI_TRY(expect(p, '=', err));
+        TRI_TRY(tri_lex_expect(&p->lex, '=', err));
         if (is_window)
-            TRI_TRY(take_integer(p, 1, INT32_MAX, "window", &window, err));
+            TRI_TRY(tri_lex_integer(&p->lex, 1, INT32_MAX, "window", &window, err));
         else
-            TRI_TRY(take_integer(p, 1, 65536, "tokens_per_block", &tokens, err));
+            TRI_TRY(tri_lex_integer(&p->lex, 1, 65536, "tokens_per_block", &tokens, err));
     }
     if ((group.kind == TRI_GROUP_SLIDING && window == 0) ||
         (group.kind != TRI_GROUP_RECURRENT && tokens == 0))
-        return expected(p, "window= or tokens_per_block=", err);
+        return tri_lex_expected(&p->lex, "window= or tokens_per_block=", err);
     group.window = (int32_t)window;
     group.tokens_per_block = (int32_t)tokens;
     g->groups[g->n_groups++] = group;
@@ -550,8 +449,9 @@ static tri_status parse_output(parser *p, tri_error *err) {
     char name[80] = "";
     tri_value *value;
     const char *scope;
-    if (!take_name(p, ".-", name, sizeof name)) return expected(p, "an output's name", err);
-    TRI_TRY(expect(p, '=', err));
+    if (!tri_lex_name(&p->lex, ".-", name, sizeof name))
+        return tri_lex_expected(&p->lex, "an output's name", err);
+    TRI_TRY(tri_lex_expect(&p->lex, '=', err));
     TRI_TRY(take_value(p, &value, err));
     tri_graph_set_output(p->g, name, value);
     if (p->g->error.status) return TRI_FAIL(err, p->g->error.status, "%s", p->g->error.message);
@@ -561,15 +461,15 @@ static tri_status parse_output(parser *p, tri_error *err) {
 /* Blank lines and comments. */
 static tri_status skip_empty_lines(parser *p, tri_error *err) {
     const char *scope;
-    while (p->at < p->end && at_line_end(p) && p->at < p->end)
+    while (p->lex.at < p->lex.end && at_line_end(p) && p->lex.at < p->lex.end)
         TRI_TRY(end_line(p, &scope, err));
     return TRI_OK;
 }
 
 static bool take_keyword(parser *p, const char *keyword) {
-    const char *start = (skip_blanks(p), p->at);
-    if (tri_str_is(take_word(p, "."), keyword)) return true;
-    p->at = start;
+    const char *start = (tri_lex_skip_blanks(&p->lex), p->lex.at);
+    if (tri_str_is(tri_lex_word(&p->lex, "."), keyword)) return true;
+    p->lex.at = start;
     return false;
 }
 
@@ -577,17 +477,17 @@ static tri_status parse_head(parser *p, const char **name, tri_error *err) {
     const char *scope;
     int64_t version;
     TRI_TRY(skip_empty_lines(p, err));
-    if (!take_keyword(p, "trireme.graph")) return expected(p, "trireme.graph", err);
-    TRI_TRY(take_integer(p, 1, INT32_MAX, "the version of the text", &version, err));
+    if (!take_keyword(p, "trireme.graph")) return tri_lex_expected(&p->lex, "trireme.graph", err);
+    TRI_TRY(tri_lex_integer(&p->lex, 1, INT32_MAX, "the version of the text", &version, err));
     if (version > TEXT_VERSION)
         return TRI_FAIL(err, TRI_E_VERSION,
             "text version %" PRId64 ", this build reads up to %d; read it with a newer one",
             version, TEXT_VERSION);
     TRI_TRY(end_line(p, &scope, err));
     TRI_TRY(skip_empty_lines(p, err));
-    if (!take_keyword(p, "graph")) return expected(p, "graph", err);
-    TRI_TRY(take_string(p, name, err));
-    TRI_TRY(expect(p, '{', err));
+    if (!take_keyword(p, "graph")) return tri_lex_expected(&p->lex, "graph", err);
+    TRI_TRY(intern_string(p, name, err));
+    TRI_TRY(tri_lex_expect(&p->lex, '{', err));
     return end_line(p, &scope, err);
 }
 
@@ -595,8 +495,8 @@ static tri_status parse_lines(parser *p, tri_error *err) {
     const char *scope;
     for (;;) {
         TRI_TRY(skip_empty_lines(p, err));
-        if (p->at == p->end) return expected(p, "'}'", err);
-        if (take(p, '}')) break;
+        if (p->lex.at == p->lex.end) return tri_lex_expected(&p->lex, "'}'", err);
+        if (tri_lex_take(&p->lex, '}')) break;
         if (take_keyword(p, "group"))
             TRI_TRY(parse_group(p, err));
         else if (take_keyword(p, "output"))
@@ -606,12 +506,12 @@ static tri_status parse_lines(parser *p, tri_error *err) {
     }
     TRI_TRY(end_line(p, &scope, err));
     TRI_TRY(skip_empty_lines(p, err));
-    return p->at == p->end ? TRI_OK : expected(p, "nothing after '}'", err);
+    return p->lex.at == p->lex.end ? TRI_OK : tri_lex_expected(&p->lex, "nothing after '}'", err);
 }
 
 tri_status tri_graph_parse_with(tri_graph **g, const char *text, size_t n_bytes,
     const struct tri_plugin_registry *plugins, tri_error *err) {
-    parser p = {.at = text, .end = text + n_bytes, .line = 1};
+    parser p = {.lex = {.at = text, .end = text + n_bytes}, .line = 1};
     const char *name = "";
     tri_status rc = TRI_OK;
     if (n_bytes > MAX_TEXT_BYTES) {

@@ -7,6 +7,7 @@
  * a plugin: all); an op's version only when it is not 1, since text without one means 1 for ever.
  *
  * The scope is the word after # on a node's line; other comments are for people and not kept. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,10 +28,16 @@ static void print_string(tri_buf *out, const char *text) {
     tri_buf_putc(out, '"');
 }
 
-/* The fewest digits that read back as the same double.  snprintf writes the locale's decimal point,
+/* The fewest digits that read back as the same double; whole numbers below 1e15 without exponent.
+ * snprintf writes the locale's decimal point,
  * which can be any bytes but those of a number. */
 static void print_float(tri_buf *out, double value) {
     char text[48];
+    if (fabs(value) < 1e15 && !(value < rint(value)) && !(value > rint(value))) {
+        snprintf(text, sizeof text, "%.0f", value);
+        tri_buf_puts(out, text);
+        return;
+    }
     for (int precision = 1; precision <= 17; precision++) {
         double back;
         char *to = text;

@@ -108,7 +108,7 @@ static void find_last_uses(planner *p) {
     }
 }
 
-/* Operands over which the result may be written: bit i for operand i. */
+/* Operands over which the result, of the same type, may be written: bit i for operand i. */
 static uint32_t in_place_operands(const tri_node *node) {
     switch (node->op) {
     case TRI_OP_ADD:
@@ -140,13 +140,11 @@ static bool read_otherwise(const planner *p, const tri_node *node, int32_t slot)
 /* The buffer that result 0 takes over from an operand, or -1. */
 static int32_t find_in_place(const planner *p, const tri_node *node, int32_t at) {
     uint32_t slots = in_place_operands(node);
-    const place *y = &p->places[node->results[0]->id];
     for (int32_t i = 0; i < node->n_operands; i++) {
         const tri_value *x = node->operands[i];
         if (!(slots >> i & 1) || !is_activation(x)) continue;
         const place *from = &p->places[x->id];
-        if (!from->view && p->buffers[from->buffer].last == at && from->rows == y->rows &&
-            from->row_bytes == y->row_bytes && !read_otherwise(p, node, i))
+        if (!from->view && p->buffers[from->buffer].last == at && !read_otherwise(p, node, i))
             return from->buffer;
     }
     return -1;

@@ -178,6 +178,7 @@ static void test_accumulator(void **state) {
     const tri_node *b = text_find(g, TRI_OP_LINEAR, 1);
     assert_int_equal(text_count(g, TRI_OP_LINEAR), 2);
     assert_int_equal(text_count(g, TRI_OP_ADD), 1);
+    assert_string_equal(tri_node_string(tri_node_operand(b, "weight")->node, "name"), "b");
     assert_ptr_equal(
         tri_node_operand(b, "accumulator"), text_find(g, TRI_OP_LINEAR, 0)->results[0]);
     tri_graph_destroy(g);

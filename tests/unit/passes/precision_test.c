@@ -130,6 +130,22 @@ static void test_tied_table_stays_one(void **state) {
     tri_graph_destroy(g);
 }
 
+/* What the embedding reads stays readable for it, wherever else it is used. */
+static void test_tied_inside(void **state) {
+    (void)state;
+    tri_graph *g = text_parse("  %0 = input name=\"tokens\" : i32[T]\n"
+                              "  %1 = weight name=\"table\" : bf16[16,16]\n"
+                              "  %2 = embedding(%0, %1) : f32[T,16]\n"
+                              "  %3 = linear(%2, %1) : f32[T,16]\n"
+                              "  %4 = activation(%3) : f32[T,16]\n"
+                              "  %5 = add(%2, %4) : f32[T,16]\n"
+                              "  output y = %5\n",
+        NULL);
+    run(g, &(tri_precision){.weights = TRI_N_DTYPES, .weight_only = TRI_I8});
+    assert_int_equal(text_count(g, TRI_OP_QUANTIZE), 0);
+    tri_graph_destroy(g);
+}
+
 static void test_caches(void **state) {
     (void)state;
     tri_graph *g = define("gemma", TRI_BF16);
@@ -247,6 +263,7 @@ int main(void) {
         cmocka_unit_test(test_activation),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_tied_table_stays_one),
+        cmocka_unit_test(test_tied_inside),
         cmocka_unit_test(test_caches),
         cmocka_unit_test(test_prequantised),
         cmocka_unit_test(test_groups),

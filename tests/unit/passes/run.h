@@ -300,13 +300,24 @@ static inline void run_receive(void *user, int32_t from, float *x, int64_t n) {
 
 /* ---- running ---- */
 
-static inline tri_interp *run_interp(run_rank *r) {
-    tri_interp *interp = NULL;
-    r->comm = (tri_interp_comm){.user = r,
+static inline tri_interp_comm run_comm(run_rank *r) {
+    return (tri_interp_comm){.user = r,
         .all_reduce = run_all_reduce,
         .all_gather = run_all_gather,
         .send = run_send,
         .receive = run_receive};
+}
+
+static inline void run_abort(run_group *group) {
+    pthread_mutex_lock(&group->lock);
+    group->aborted = true;
+    pthread_cond_broadcast(&group->changed);
+    pthread_mutex_unlock(&group->lock);
+}
+
+static inline tri_interp *run_interp(run_rank *r) {
+    tri_interp *interp = NULL;
+    r->comm = run_comm(r);
     tri_interp_options options = {
         .weight = run_weight, .weight_user = &r->weights, .comm = &r->comm};
     for (int32_t i = 0; i < r->g->n_groups; i++)
@@ -326,12 +337,7 @@ static inline void *run_thread(void *arg) {
         r->logits[i] = malloc((size_t)(rows * columns) * sizeof *logits);
         memcpy(r->logits[i], logits, (size_t)(rows * columns) * sizeof *logits);
     }
-    if (r->status) {
-        pthread_mutex_lock(&r->group->lock);
-        r->group->aborted = true;
-        pthread_cond_broadcast(&r->group->changed);
-        pthread_mutex_unlock(&r->group->lock);
-    }
+    if (r->status) run_abort(r->group);
     tri_interp_destroy(interp);
     return NULL;
 }

@@ -1,0 +1,426 @@
+"""The command line: help, flags, the names scripts call, prompts from everywhere, chats, Ctrl-C."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+import harness
+from harness import SMOLLM2, TRIREME, execute, family, refused, run_json, trireme
+
+COMMANDS = ["convert", "build", "refit", "inspect", "run", "bench"]
+
+# ---- help and flags ----
+
+
+def test_help():
+    text = trireme("--help").out
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", text, re.M)
+    assert "examples" in text
+    assert trireme("help").out == trireme("-h").out == text
+    assert trireme(code=2).out == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands(command):
+    text = trireme(command, "--help").out
+    assert f"usage: trireme {command}" in text and "examples" in text
+    assert trireme(command, "-h").out == text
+    assert max(map(len, text.splitlines())) <= 100
+    flags = set(re.findall(r"^  --(\w+)", text, re.M))
+    assert flags
+    for example in re.findall(rf"^  (?:trireme {command}|trtllm-{command}) (.*)$", text, re.M):
+        used = set(re.findall(r"--(\w+)", example))
+        assert used <= set(re.findall(r"--(\w+)", text)), example
+
+
+def test_help_names_the_flags_of_the_design():
+    wanted = {
+        "convert": "model_dir output_dir dtype tp_size pp_size load_format",
+        "build": "checkpoint_dir model_dir output_dir target strip_plan plugin dtype "
+        "activation_dtype max_batch_size max_num_tokens max_seq_len",
+        "inspect": "weights graph plan json dot",
+        "refit": "engine_dir checkpoint_dir output_dir",
+        "run": "prompt prompt_file max_tokens temperature top_k top_p min_p repetition_penalty "
+        "seed stop raw json dtype activation_dtype",
+        "bench": "input_len output_len batch json",
+    }
+    for command, flags in wanted.items():
+        text = trireme(command, "--help").out
+        for flag in flags.split():
+            assert re.search(rf"^  --{flag}\b", text, re.M), (command, flag)
+
+
+def test_version():
+    assert re.fullmatch(r"trireme \d+\.\d+\.\d+\n", trireme("--version").out)
+
+
+@pytest.mark.parametrize(
+    "args, suggestion",
+    [
+        (["biuld"], "'build'"),
+        (["run", "x", "--max_token", "3"], "--max_tokens"),
+        (["build", "--ouput_dir", "x"], "--output_dir"),
+        (["convert", "--model-dri", "x"], "--model_dir"),
+        (["inspect", "x", "--weight"], "--weights"),
+    ],
+)
+def test_unknown_names_the_nearest(args, suggestion):
+    result = trireme(*args, code=2)
+    assert f"did you mean {suggestion}?" in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    "args, named",
+    [
+        (["run"], "usage"),
+        (["run", "a", "b"], "'b'"),
+        (["run", "x", "--prompt"], "--prompt"),
+        (["run", "x", "--max_tokens", "many"], "'many'"),
+        (["run", "x", "--max_tokens", "-3"], "'-3'"),
+        (["run", "x", "--top_p", "nan"], "'nan'"),
+        (["run", "x", "--prompt", "a", "--prompt_file", "b"], "--prompt_file"),
+        (["run", "x", "--json"], "--json"),
+        (["build", "--output_dir", "x"], "--model_dir"),
+        (["build", "--model_dir", "x"], "--output_dir"),
+        (["build", "--model_dir", "x", "--output_dir", "y", "--max_beam_width", "4"], "beam"),
+        (["build", "--model_dir", "x", "--output_dir", "y", "--lora_plugin", "auto"], "LoRA"),
+        (["refit", "--engine_dir", "x"], "--checkpoint_dir"),
+    ],
+)
+def test_asked_wrongly(args, named):
+    """Exit status 2, what is wrong on stderr, nothing on stdout."""
+    result = trireme(*args, code=2)
+    assert named in result.err and result.out == ""
+
+
+def test_dashes_equals_and_switches(scratch):
+    trireme(
+        "build",
+        f"--model-dir={family('llama_tied')}",
+        f"--output-dir={scratch / 'e'}",
+        "--strip-plan=false",
+        "--max-batch-size=3",
+    )
+    trireme("inspect", scratch / "e", "--verify", "true")
+
+
+def test_no_such_path():
+    for command in "run", "inspect", "bench":
+        args = ["--prompt", "x"] if command == "run" else []
+        assert "/nowhere" in refused(command, "/nowhere", *args)
+
+
+# ---- names that scripts call ----
+
+
+def test_trtllm_build(scratch):
+    """As published scripts call it; what means nothing here is said once, in one line."""
+    checkpoint, engine = scratch / "c", scratch / "e"
+    trireme("convert", "--model_dir", family("llama_tied"), "--output_dir", checkpoint)
+    result = execute(
+        harness.BUILD / "trtllm-build",
+        *["--checkpoint_dir", checkpoint, "--output_dir", engine, "--gemm_plugin", "auto"],
+        *["--gpt_attention_plugin", "bfloat16", "--remove_input_padding", "enable"],
+        *["--paged_kv_cache", "enable", "--max_input_len", 128, "--max_batch_size", 4],
+        *["--use_paged_context_fmha", "enable", "--workers", 2, "--kv_cache_type", "paged"],
+    )
+    warnings = [line for line in result.err.splitlines() if "without effect" in line]
+    assert len(warnings) == 1
+    for flag in "gemm_plugin", "gpt_attention_plugin", "workers", "max_input_len":
+        assert f"--{flag}" in warnings[0]
+    assert "--max_batch_size" not in warnings[0]
+    assert json.loads((engine / "config.json").read_text())["build_config"]["max_batch_size"] == 4
+    assert (engine / "rank0.engine").exists()
+
+
+def test_trtllm_refit(scratch):
+    engine = harness.build(family("llama_tied"), scratch / "e", "--strip_plan")
+    checkpoint = scratch / "c"
+    trireme("convert", "--model_dir", family("llama_tied"), "--output_dir", checkpoint)
+    refit = harness.BUILD / "trtllm-refit"
+    execute(refit, "--checkpoint_dir", checkpoint, "--engine_dir", engine)
+    trireme("inspect", engine, "--verify")
+
+
+# ---- run ----
+
+
+def test_json(auto_engine):
+    result = trireme("run", auto_engine, "--prompt", "Hi", "--max_tokens", 5, "--json")
+    value = json.loads(result.out.splitlines()[-1])
+    assert list(value) == ["prompt_ids", "output_ids", "text", "finish_reason", "timings"]
+    assert all(isinstance(i, int) for i in value["prompt_ids"] + value["output_ids"])
+    assert 1 <= len(value["output_ids"]) <= 5 and len(value["prompt_ids"]) == 31
+    assert isinstance(value["text"], str)
+    assert value["finish_reason"] in ("stop", "length")
+    assert all(v >= 0 for v in value["timings"].values())
+    assert {"prompt_ms", "decode_ms"} <= value["timings"].keys()
+
+
+def test_raw_adds_nothing(auto_engine):
+    """"Hello world" is two tokens (tests/golden/smollm2/tokens.json)."""
+    value = run_json(auto_engine, "--raw", "--prompt", "Hello world", "--max_tokens", 1)
+    assert value["prompt_ids"] == [19556, 905]
+    assert len(value["output_ids"]) == 1 and value["finish_reason"] == "length"
+
+
+def test_plain_output(auto_engine):
+    """The answer on stdout, figures on stderr; both the same text as --json has."""
+    args = [auto_engine, "--prompt", "What is the capital of France?", "--max_tokens", 16]
+    result = trireme("run", *args)
+    assert result.out == run_json(*args)["text"] + "\n"
+    assert len(re.findall(r"[\d.]+ tok/s", result.err)) == 2
+    assert "prompt" in result.err and "decode" in result.err
+    assert trireme("run", *args, "--quiet").err == ""
+
+
+def test_stop(auto_engine):
+    """The text ends before the string, wherever tokens end."""
+    args = [auto_engine, "--raw", "--prompt", "1, 2, 3, 4, 5, 6, 7, 8,", "--max_tokens", 40]
+    whole = run_json(*args)
+    assert " 12, 13" in whole["text"]
+    value = run_json(*args, "--stop", "2, 1")
+    assert value["text"] == whole["text"][: whole["text"].index("2, 1")]
+    assert value["finish_reason"] == "stop"
+    assert value["output_ids"] == whole["output_ids"][: len(value["output_ids"])]
+    assert len(value["output_ids"]) < len(whole["output_ids"])
+    both = run_json(*args, "--stop", "nowhere", "--stop", " 10")
+    assert both["text"] == whole["text"][: whole["text"].index(" 10")]
+    assert trireme("run", *args, "--stop", " 10").out == both["text"] + "\n"
+
+
+def test_seed(auto_engine):
+    args = [auto_engine, "--raw", "--prompt", "Once upon a time", "--max_tokens", 24]
+    args += ["--temperature", 1.0]
+    outputs = [run_json(*args, "--seed", s)["output_ids"] for s in (7, 7, 8, 9)]
+    assert outputs[0] == outputs[1]
+    assert len({tuple(o) for o in outputs}) >= 3
+    greedy = run_json(*args[:-2])["output_ids"]
+    assert run_json(*args, "--seed", 3, "--top_k", 1)["output_ids"] == greedy
+    assert run_json(*args, "--seed", 3, "--top_p", 1e-6)["output_ids"] == greedy
+    assert run_json(*args, "--seed", 3, "--min_p", 1)["output_ids"] == greedy
+
+
+def test_repetition_penalty(auto_engine):
+    """The counting prompt repeats ", " for ever; with a penalty it stops to."""
+    args = [auto_engine, "--raw", "--prompt", "1, 2, 3, 4, 5, 6, 7, 8,", "--max_tokens", 24]
+    plain, penalised = run_json(*args), run_json(*args, "--repetition_penalty", 1.5)
+    assert len(set(penalised["output_ids"])) > len(set(plain["output_ids"]))
+
+
+def test_prompt_file(auto_engine, scratch):
+    prompt = "The capital of France is"
+    args = [auto_engine, "--raw", "--max_tokens", 4]
+    wanted = run_json(*args, "--prompt", prompt)
+    (scratch / "prompt.txt").write_text(prompt)
+    by_file = run_json(*args, "--prompt_file", scratch / "prompt.txt")
+    by_stdin = run_json(*args, "--prompt_file", "-", stdin=prompt)
+    for value in by_file, by_stdin:
+        assert value["prompt_ids"] == wanted["prompt_ids"]
+        assert value["output_ids"] == wanted["output_ids"]
+    assert "missing.txt" in refused("run", auto_engine, "--prompt_file", scratch / "missing.txt")
+
+
+def test_prompt_that_is_too_long(auto_engine):
+    message = refused(
+        "run", auto_engine, "--raw", "--prompt", "word " * 300, "--max_seq_len", 64
+    )
+    assert "64" in message
+
+
+def test_max_seq_len_ends_a_generation(auto_engine):
+    value = run_json(auto_engine, "--raw", "--prompt", "1, 2, 3, 4,", "--max_seq_len", 32)
+    assert len(value["prompt_ids"]) + len(value["output_ids"]) <= 33
+    assert value["finish_reason"] == "length"
+
+
+def test_empty_prompt(auto_engine):
+    """Nothing to go on from is said; an empty question is asked."""
+    assert refused("run", auto_engine, "--raw", "--prompt", "")
+    assert len(run_json(auto_engine, "--prompt", "", "--max_tokens", 2)["prompt_ids"]) > 10
+
+
+# ---- cache ----
+
+
+def test_cache(scratch):
+    """A model is built once; options that change the engine make another; a changed file too."""
+    model, cache = scratch / "model.gguf", scratch / "cache"
+    os.link(SMOLLM2, model)
+    args = [model, "--raw", "--prompt", "Hello", "--max_tokens", 2, "--json"]
+
+    def runs(*more):
+        return trireme("run", *args, *more, cache=cache)
+
+    def n_engines():
+        return len(list(cache.rglob("rank0.engine")))
+
+    first, second = runs(), runs()
+    assert "built " in first.err and "built " not in second.err
+    ids = [json.loads(r.out.splitlines()[-1])["output_ids"] for r in (first, second)]
+    assert ids[0] == ids[1] and n_engines() == 1
+    assert "built " not in runs("--temperature", 1, "--threads", 1).err
+    assert "built " in runs("--activation_dtype", "float32").err and n_engines() == 2
+    model.unlink()
+    model.write_bytes(SMOLLM2.read_bytes())  # other times, as of another download
+    assert "built " in runs().err
+
+
+def test_damaged_cache_is_built_again(scratch):
+    """A cache is no place to be careful about: what is damaged there is replaced."""
+    cache = scratch / "cache"
+    args = ["run", SMOLLM2, "--raw", "--prompt", "Hello", "--max_tokens", 2, "--json"]
+    wanted = json.loads(trireme(*args, cache=cache).out.splitlines()[-1])["output_ids"]
+    (engine,) = cache.rglob("rank0.engine")
+    os.truncate(engine, engine.stat().st_size // 2)
+    result = trireme(*args, cache=cache)
+    assert json.loads(result.out.splitlines()[-1])["output_ids"] == wanted
+
+
+def test_no_place_for_a_cache():
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
+    result = subprocess.run(
+        [TRIREME, "run", SMOLLM2, "--prompt", "x"], capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 1
+    assert "XDG_CACHE_HOME" in result.stderr and "trireme build" in result.stderr
+
+
+# ---- progress ----
+
+
+def test_progress_in_plain_lines(scratch):
+    result = trireme("build", "--model_dir", SMOLLM2, "--output_dir", scratch / "e")
+    assert "\r" not in result.err and "\x1b" not in result.err
+    assert "built in" in result.out
+
+
+# ---- bench ----
+
+
+def test_bench(auto_engine):
+    args = ["bench", auto_engine, "--input_len", 8, "--output_len", 4, "--batch", 2]
+    text = trireme(*args).out
+    assert "prefill" in text and "decode" in text
+    value = json.loads(trireme(*args, "--json").out.splitlines()[-1])
+    assert value["batch"] == 2 and value["input_len"] == 8 and value["output_len"] == 4
+    assert value["prefill_tokens_per_s"] > 0 and value["decode_tokens_per_s"] > 0
+
+
+# ---- chat ----
+
+
+def test_chat_through_a_pipe(auto_engine):
+    """A line is a turn; the conversation is remembered until /reset."""
+    lines = "My name is Zebulon.\n\n/reset\nWhat is the capital of France?\n/exit\nnever asked\n"
+    result = trireme("run", auto_engine, "--max_tokens", 24, stdin=lines)
+    alone = run_json(auto_engine, "--prompt", "What is the capital of France?", "--max_tokens", 24)
+    assert result.out.endswith(alone["text"] + "\n")
+    assert result.err.count("decode") == 2
+
+
+def test_chat_remembers(auto_engine):
+    """The second turn's prompt holds the first: its length is told."""
+    lines = "My name is Zebulon.\nWhat is my name?\n"
+    result = trireme("run", auto_engine, "--max_tokens", 24, stdin=lines)
+    first, second = (int(n) for n in re.findall(r"prompt (\d+) tokens", result.err))
+    alone = run_json(auto_engine, "--prompt", "What is my name?", "--max_tokens", 1)
+    assert second > first and second > len(alone["prompt_ids"]) + 10
+
+
+class Terminal:
+    """A process on a pseudo-terminal of its own."""
+
+    def __init__(self, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(harness.ROOT)
+            os.execve(TRIREME, [str(a) for a in (TRIREME, *args)], harness.environment())
+        self.seen = ""
+
+    def read_until(self, pattern, timeout=60):
+        """What was written from here up to where the pattern matches."""
+        start, deadline = len(self.seen), time.monotonic() + timeout
+        while True:
+            match = re.search(pattern, self.seen[start:])
+            if match:
+                return self.seen[start : start + match.end()]
+            left = deadline - time.monotonic()
+            assert left > 0, f"no {pattern!r} in {self.seen[start:]!r}"
+            if select.select([self.fd], [], [], left)[0]:
+                try:
+                    data = os.read(self.fd, 65536)
+                except OSError:  # the other side closed
+                    data = b""
+                assert data, f"ended without {pattern!r}: {self.seen[start:]!r}"
+                self.seen += data.decode("utf-8", "replace")
+
+    def write(self, text):
+        os.write(self.fd, text.encode())
+
+    def wait(self, timeout=30):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        os.kill(self.pid, signal.SIGKILL)
+        raise AssertionError(f"still running: {self.seen!r}")
+
+    def close(self):
+        os.close(self.fd)
+
+
+@pytest.fixture
+def chat(auto_engine):
+    terminal = Terminal("run", auto_engine)
+    terminal.read_until("> ")
+    yield terminal
+    terminal.close()
+
+
+def test_interrupt_stops_an_answer_not_the_chat(chat):
+    # An answer that goes on for long; the counting starts, Ctrl-C, and a shorter one is asked for.
+    chat.write("Count from 1 to 1000, one number a line.\r")
+    chat.read_until(r"tok|\d")
+    chat.read_until(r"[^\r\n]{2}")
+    chat.write("\x03")
+    chat.read_until("cancelled")
+    chat.read_until("> ")
+    chat.write("/reset\r")
+    chat.read_until("> ")
+    chat.write("What is the capital of France?\r")
+    assert "Paris" in chat.read_until("decode")
+    chat.read_until("> ")
+    chat.write("/exit\r")
+    assert chat.wait() == 0
+
+
+def test_end_of_input_leaves_the_chat(chat):
+    chat.write("\x04")
+    assert chat.wait() == 0
+
+
+def test_interrupt_of_a_single_prompt(auto_engine):
+    """What came so far is kept; the process says that it was cut short."""
+    process = subprocess.Popen(
+        [str(a) for a in (TRIREME, "run", auto_engine, "--raw", "--prompt", "1, 2, 3, 4,")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=harness.environment(),
+    )
+    first = os.read(process.stdout.fileno(), 1)  # it has begun to answer
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert first and process.returncode in (0, 130)
+    assert b"cancelled" in err
