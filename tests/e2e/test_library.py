@@ -40,7 +40,7 @@ def read_safetensors(path):
     """Name to array; bfloat16, which numpy lacks, as float32."""
     data = path.read_bytes()
     n = struct.unpack_from("<Q", data)[0]
-    types = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4"}
+    types = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4", "U8": "u1", "U64": "<u8"}
     tensors = {}
     for name, entry in json.loads(data[8 : 8 + n]).items():
         if name == "__metadata__":
@@ -349,7 +349,8 @@ def test_engine_names_the_op(plugin_engine):
     assert len(used) == layers
     assert all(f"limit={LIMIT}" in line and f"alpha={ALPHA}" in line for line in used)
     assert "activation(" not in graph, "silu was replaced before anything was fused with it"
-    assert "swish_limit_cpu" in run(TRIREME, "inspect", plugin_engine, "--plan").stdout
+    plan = read_safetensors(plugin_engine / "rank0.engine")["plan"].tobytes().decode()
+    assert plan.count("swish_limit swish_limit_cpu f32") == layers
     run(TRIREME, "inspect", plugin_engine)
 
 
@@ -375,7 +376,7 @@ def test_refit_keeps_the_plugin(generate, plugin, plugin_engine, limited, tmp_pa
     model = FAMILIES / "llama_mha"
     command = [TRIREME, "build", "--model_dir", model, "--output_dir", stripped, "--dtype", "float32"]
     run(*command, "--strip_plan", "--plugin", plugin)
-    run(TRIREME, "refit", "--engine_dir", stripped, "--checkpoint_dir", model)
+    run(TRIREME, "refit", "--engine_dir", stripped, "--model_dir", model, "--plugin", plugin)
     prompt, tokens = limited[0]
     assert generate(stripped, prompt, "-p", plugin) == tokens
 
