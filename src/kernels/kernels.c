@@ -127,17 +127,6 @@ bool tri_isa_within(const char *needed, const char *have) {
     return n >= 0 && h >= 0 && n <= h;
 }
 
-bool tri_kernel_takes_layouts(const tri_plugin_kernel *kernel, const tri_plugin_desc *desc) {
-    for (int32_t i = 0; i < desc->n_inputs; i++) {
-        const tri_plugin_type *type = &desc->inputs[i];
-        if (!type->constant || type->n_dims < 0) continue;
-        const char *wanted = kernel->layout ? kernel->layout(desc, i) : NULL;
-        const char *stored = type->layout ? type->layout : "row";
-        if (strcmp(wanted ? wanted : "row", stored) != 0) return false;
-    }
-    return true;
-}
-
 typedef struct ranked {
     tri_kernel_choice choice;
     double seconds; /* a nominal machine's for a decode step and a prompt token */

@@ -32,11 +32,6 @@ typedef struct tri_kernel_choice { /* one candidate's verdict */
 tri_status tri_kernels_choose(const tri_kernels *kernels, const tri_plugin_desc *desc,
     tri_arena *arena, tri_kernel_choice **choices, int32_t *n_choices, tri_error *err);
 
-/* Whether desc's constant operands are stored in the layouts that the kernel wants.  `supports`
- * takes a constant in layout "row" as one still to be packed; once tensors are stored, bind only
- * kernels for which this holds. */
-bool tri_kernel_takes_layouts(const tri_plugin_kernel *kernel, const tri_plugin_desc *desc);
-
 /* "" < "avx2" < "avx512" < "amx"; false for unknown names. */
 bool tri_isa_within(const char *needed, const char *have);
 

@@ -10,6 +10,7 @@
  * slot. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -398,7 +399,11 @@ tri_status tri_cpu_device_create(
         .arch = tri_cpu_isa_name(isa),
         .n_threads = tri_team_size(d->team),
         .l2_bytes = l2 > 0 ? l2 : 512 << 10};
+    sigset_t all, before; /* signals are for the program's own threads */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&d->worker, NULL, work, d);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed) {
         errno = failed;
         rc = tri_fail_errno(err, "CPU device: cannot start its worker thread");

@@ -10,7 +10,8 @@ extern const tri_plugin_kernel *const tri_embedding_kernels[];
 extern const tri_plugin_kernel *const tri_rope_kernels[];
 extern const tri_plugin_kernel *const tri_attention_kernels[];
 extern const tri_plugin_kernel *const tri_collective_kernels[];
-extern const tri_plugin_kernel *const tri_sampling_kernels[];
+extern const tri_plugin_kernel *const tri_penalty_kernels[];
+extern const tri_plugin_kernel *const tri_sample_kernels[];
 
 extern const tri_plugin_layout tri_panel16_layout;
 

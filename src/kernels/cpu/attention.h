@@ -1,0 +1,39 @@
+/* attention.h - causal attention over a paged cache: the pieces that instruction sets differ in.
+ *
+ * The loops are attention.c's.  Positions are taken in chunks of TRI_CHUNK from 0, each with a
+ * softmax of its own; chunks are merged in order.  So nothing depends on which queries are computed
+ * together, or on who computes which chunk. */
+#ifndef TRI_KERNELS_CPU_ATTENTION_H
+#define TRI_KERNELS_CPU_ATTENTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    TRI_CHUNK = 128,         /* positions */
+    TRI_ATTENTION_ROWS = 48, /* most (query, head) rows that share a chunk's keys and values */
+    TRI_ATTENTION_COLUMNS = 16
+};
+
+typedef struct tri_attention_functions {
+    /* panel [d][16]: column j is row j of K, zero where rows[j] is NULL. */
+    void (*load_keys)(
+        int32_t dtype, const uint8_t *const rows[TRI_ATTENTION_COLUMNS], int64_t d, float *panel);
+    /* panel [n][16]: columns [column, column + width) of n rows of V, zeros beside and where
+     * rows[j] is NULL. */
+    void (*load_values)(int32_t dtype, const uint8_t *const *rows, int64_t n, int64_t column,
+        int64_t width, float *panel);
+    /* sums [m][16] (from 0) = x [m][n] panel [n][16], each a chain along n. */
+    void (*multiply)(const float *panel, const float *x, int64_t x_stride, int64_t m, int64_t n,
+        float *sums, int64_t sums_stride);
+    /* logits [first, last) of s [n] become e^(logit - max), the others 0; n is a multiple of 16.
+     * logit = s * scale, then softcap tanh(logit / softcap) when softcap > 0. */
+    void (*softmax)(float *s, int64_t n, int64_t first, int64_t last, float scale, float softcap,
+        float *max, float *sum);
+    /* total = total * a + part * b */
+    void (*merge)(float *total, float a, const float *part, float b, int64_t n);
+} tri_attention_functions;
+
+extern const tri_attention_functions tri_attention_generic, tri_attention_avx2;
+
+#endif

@@ -1,0 +1,392 @@
+#include "kernels/cpu/panel16.h"
+
+#include <string.h>
+
+#include "base/codec.h"
+#include "kernels/cpu/families.h"
+
+enum { ROWS = TRI_PANEL_ROWS, BLOCK = TRI_PANEL_BLOCK, QUADS = BLOCK / 4 };
+
+int64_t tri_panel16_block_bytes(int32_t dtype) {
+    switch (dtype) {
+    case TRI_Q8_0:
+        return ROWS * 2 + ROWS * BLOCK;
+    case TRI_Q4_0:
+        return ROWS * 2 + ROWS * BLOCK / 2;
+    case TRI_Q4_1:
+        return ROWS * 4 + ROWS * BLOCK / 2;
+    default:
+        return -1;
+    }
+}
+
+int64_t tri_panel16_bytes(int32_t dtype, int64_t k) {
+    switch (dtype) {
+    case TRI_F32:
+        return k * ROWS * 4;
+    case TRI_F16:
+        return k * ROWS * 2;
+    case TRI_BF16:
+        return (k + 1) / 2 * ROWS * 4;
+    case TRI_I8:
+        return (k + 3) / 4 * ROWS * 4;
+    case TRI_I4:
+        return (k + 3) / 4 * ROWS * 2;
+    case TRI_Q8_0:
+    case TRI_Q4_0:
+    case TRI_Q4_1:
+        return k % BLOCK == 0 ? k / BLOCK * tri_panel16_block_bytes(dtype) : -1;
+    default:
+        return -1;
+    }
+}
+
+static int64_t layout_bytes(const tri_plugin_type *type) {
+    if (type->n_dims != 2 || type->dims[0] < 1 || type->dims[1] < 1) return -1;
+    int64_t panel = tri_panel16_bytes(type->dtype, type->dims[1]), total;
+    int64_t n_panels = type->dims[0] / ROWS + (type->dims[0] % ROWS != 0);
+    if (panel < 0 || __builtin_mul_overflow(panel, n_panels, &total)) return -1;
+    return total;
+}
+
+/* ---- 32-bit units: f32, pairs of bf16, quads of i8 ---- */
+
+/* A panel of units [k][16] from rows of n units, and back.  Blocks of 4 x 16 keep both sides in few
+ * cache lines. */
+static void units_to_panel(const uint8_t *const rows[ROWS], int64_t n, uint8_t *panel) {
+    for (int64_t k = 0; k < n; k += 4) {
+        int64_t width = n - k < 4 ? n - k : 4;
+        uint32_t tile[4][ROWS] = {{0}};
+        for (int32_t r = 0; r < ROWS; r++) {
+            uint32_t units[4] = {0};
+            if (rows[r]) memcpy(units, rows[r] + k * 4, (size_t)width * 4);
+            for (int32_t i = 0; i < 4; i++)
+                tile[i][r] = units[i];
+        }
+        memcpy(panel + k * ROWS * 4, tile, (size_t)width * sizeof tile[0]);
+    }
+}
+
+static void units_from_panel(const uint8_t *panel, int64_t n, uint8_t *const rows[ROWS]) {
+    for (int64_t k = 0; k < n; k++) {
+        uint32_t units[ROWS];
+        memcpy(units, panel + k * ROWS * 4, sizeof units);
+        for (int32_t r = 0; r < ROWS; r++) {
+            if (rows[r]) memcpy(rows[r] + k * 4, &units[r], 4);
+        }
+    }
+}
+
+/* Whole units, then the last, cut one beside zeros. */
+static void pack_units(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
+    int64_t n = row_bytes / 4, rest = row_bytes % 4;
+    units_to_panel(rows, n, panel);
+    if (!rest) return;
+    uint8_t tail[ROWS][4] = {{0}};
+    const uint8_t *tails[ROWS];
+    for (int32_t r = 0; r < ROWS; r++) {
+        if (rows[r]) memcpy(tail[r], rows[r] + n * 4, (size_t)rest);
+        tails[r] = tail[r];
+    }
+    units_to_panel(tails, 1, panel + n * ROWS * 4);
+}
+
+static void unpack_units(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
+    int64_t n = row_bytes / 4, rest = row_bytes % 4;
+    units_from_panel(panel, n, rows);
+    if (!rest) return;
+    uint8_t tail[ROWS][4];
+    uint8_t *tails[ROWS];
+    for (int32_t r = 0; r < ROWS; r++)
+        tails[r] = tail[r];
+    units_from_panel(panel + n * ROWS * 4, 1, tails);
+    for (int32_t r = 0; r < ROWS; r++) {
+        if (rows[r]) memcpy(rows[r] + n * 4, tail[r], (size_t)rest);
+    }
+}
+
+/* ---- f16: 16-bit units ---- */
+
+static void pack_f16(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
+    for (int64_t k = 0; k < row_bytes / 2; k++) {
+        uint16_t units[ROWS] = {0};
+        for (int32_t r = 0; r < ROWS; r++) {
+            if (rows[r]) memcpy(&units[r], rows[r] + k * 2, 2);
+        }
+        memcpy(panel + k * ROWS * 2, units, sizeof units);
+    }
+}
+
+static void unpack_f16(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
+    for (int64_t k = 0; k < row_bytes / 2; k++) {
+        for (int32_t r = 0; r < ROWS; r++) {
+            if (rows[r]) memcpy(rows[r] + k * 2, panel + (k * ROWS + r) * 2, 2);
+        }
+    }
+}
+
+/* ---- nibbles ---- */
+
+/* Quads of 4-bit values: byte [r][i] = k = i of row r, and of row r + 8 above it. */
+static void nibbles_to_quad(uint8_t values[ROWS][BLOCK], int32_t quad, uint8_t out[32]) {
+    for (int32_t r = 0; r < ROWS / 2; r++) {
+        for (int32_t i = 0; i < 4; i++) {
+            out[r * 4 + i] =
+                (uint8_t)(values[r][quad * 4 + i] | values[r + ROWS / 2][quad * 4 + i] << 4);
+        }
+    }
+}
+
+static void nibbles_from_quad(const uint8_t in[32], int32_t quad, uint8_t values[ROWS][BLOCK]) {
+    for (int32_t r = 0; r < ROWS / 2; r++) {
+        for (int32_t i = 0; i < 4; i++) {
+            values[r][quad * 4 + i] = in[r * 4 + i] & 15;
+            values[r + ROWS / 2][quad * 4 + i] = in[r * 4 + i] >> 4;
+        }
+    }
+}
+
+/* i4 rows hold k and k + 1 in a byte; flip: -8 .. 7 becomes 0 .. 15 and back. */
+static void pack_i4(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
+    for (int64_t at = 0; at < row_bytes; at += BLOCK / 2) {
+        int64_t n = row_bytes - at < BLOCK / 2 ? row_bytes - at : BLOCK / 2;
+        uint8_t values[ROWS][BLOCK];
+        memset(values, 8, sizeof values);
+        for (int32_t r = 0; r < ROWS; r++) {
+            for (int64_t i = 0; rows[r] && i < n; i++) {
+                values[r][2 * i] = (rows[r][at + i] & 15) ^ 8;
+                values[r][2 * i + 1] = (uint8_t)(rows[r][at + i] >> 4) ^ 8;
+            }
+        }
+        for (int32_t quad = 0; quad < (n + 1) / 2; quad++) {
+            nibbles_to_quad(values, quad, panel);
+            panel += 32;
+        }
+    }
+}
+
+static void unpack_i4(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
+    for (int64_t at = 0; at < row_bytes; at += BLOCK / 2) {
+        int64_t n = row_bytes - at < BLOCK / 2 ? row_bytes - at : BLOCK / 2;
+        uint8_t values[ROWS][BLOCK];
+        for (int32_t quad = 0; quad < (n + 1) / 2; quad++) {
+            nibbles_from_quad(panel, quad, values);
+            panel += 32;
+        }
+        for (int32_t r = 0; r < ROWS; r++) {
+            for (int64_t i = 0; rows[r] && i < n; i++) {
+                rows[r][at + i] =
+                    (uint8_t)((values[r][2 * i] ^ 8) | (values[r][2 * i + 1] ^ 8) << 4);
+            }
+        }
+    }
+}
+
+/* ---- blocks of 32 ---- */
+
+/* Where a block's f16 scales end and its values begin, in GGUF's row order. */
+static int64_t head_bytes(int32_t dtype) {
+    return dtype == TRI_Q4_1 ? 4 : 2;
+}
+
+static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t *out) {
+    int64_t head = head_bytes(dtype);
+    for (int64_t h = 0; h < head; h += 2) {
+        for (int32_t r = 0; r < ROWS; r++, out += 2) {
+            if (blocks[r])
+                memcpy(out, blocks[r] + h, 2);
+            else
+                memset(out, 0, 2);
+        }
+    }
+    if (dtype == TRI_Q8_0) {
+        const uint8_t *values[ROWS];
+        for (int32_t r = 0; r < ROWS; r++)
+            values[r] = blocks[r] ? blocks[r] + head : NULL;
+        units_to_panel(values, QUADS, out);
+        return;
+    }
+    uint8_t values[ROWS][BLOCK] = {{0}};
+    for (int32_t r = 0; r < ROWS; r++) {
+        for (int32_t j = 0; blocks[r] && j < BLOCK / 2; j++) {
+            values[r][j] = blocks[r][head + j] & 15;
+            values[r][j + BLOCK / 2] = blocks[r][head + j] >> 4;
+        }
+    }
+    for (int32_t quad = 0; quad < QUADS; quad++)
+        nibbles_to_quad(values, quad, out + quad * 32);
+}
+
+static void unpack_block(int32_t dtype, const uint8_t *in, uint8_t *const blocks[ROWS]) {
+    int64_t head = head_bytes(dtype);
+    for (int64_t h = 0; h < head; h += 2) {
+        for (int32_t r = 0; r < ROWS; r++, in += 2) {
+            if (blocks[r]) memcpy(blocks[r] + h, in, 2);
+        }
+    }
+    if (dtype == TRI_Q8_0) {
+        uint8_t *values[ROWS];
+        for (int32_t r = 0; r < ROWS; r++)
+            values[r] = blocks[r] ? blocks[r] + head : NULL;
+        units_from_panel(in, QUADS, values);
+        return;
+    }
+    uint8_t values[ROWS][BLOCK];
+    for (int32_t quad = 0; quad < QUADS; quad++)
+        nibbles_from_quad(in + quad * 32, quad, values);
+    for (int32_t r = 0; r < ROWS; r++) {
+        for (int32_t j = 0; blocks[r] && j < BLOCK / 2; j++) {
+            blocks[r][head + j] = (uint8_t)(values[r][j] | values[r][j + BLOCK / 2] << 4);
+        }
+    }
+}
+
+static void pack_blocks(
+    int32_t dtype, const uint8_t *const rows[ROWS], int64_t n_blocks, uint8_t *panel) {
+    int64_t row_block = tri_dtype_get((tri_dtype)dtype)->block_bytes;
+    int64_t panel_block = tri_panel16_block_bytes(dtype);
+    for (int64_t b = 0; b < n_blocks; b++) {
+        const uint8_t *blocks[ROWS];
+        for (int32_t r = 0; r < ROWS; r++)
+            blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
+        pack_block(dtype, blocks, panel + b * panel_block);
+    }
+}
+
+static void unpack_blocks(
+    int32_t dtype, const uint8_t *panel, int64_t n_blocks, uint8_t *const rows[ROWS]) {
+    int64_t row_block = tri_dtype_get((tri_dtype)dtype)->block_bytes;
+    int64_t panel_block = tri_panel16_block_bytes(dtype);
+    for (int64_t b = 0; b < n_blocks; b++) {
+        uint8_t *blocks[ROWS];
+        for (int32_t r = 0; r < ROWS; r++)
+            blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
+        unpack_block(dtype, panel + b * panel_block, blocks);
+    }
+}
+
+/* ---- the layout ---- */
+
+static void pack(
+    const tri_plugin_type *type, int64_t first, int64_t n, const void *rows, void *out) {
+    int64_t row_bytes = tri_dtype_row_bytes((tri_dtype)type->dtype, type->dims[1]);
+    int64_t panel_bytes = tri_panel16_bytes(type->dtype, type->dims[1]);
+    for (int64_t r0 = 0; r0 < n; r0 += ROWS) {
+        const uint8_t *from[ROWS];
+        for (int64_t r = 0; r < ROWS; r++) {
+            from[r] = r0 + r < n ? (const uint8_t *)rows + (r0 + r) * row_bytes : NULL;
+        }
+        uint8_t *panel = (uint8_t *)out + (first + r0) / ROWS * panel_bytes;
+        switch (type->dtype) {
+        case TRI_F32:
+        case TRI_BF16:
+        case TRI_I8:
+            pack_units(from, row_bytes, panel);
+            break;
+        case TRI_F16:
+            pack_f16(from, row_bytes, panel);
+            break;
+        case TRI_I4:
+            pack_i4(from, row_bytes, panel);
+            break;
+        default:
+            pack_blocks(type->dtype, from, type->dims[1] / BLOCK, panel);
+            break;
+        }
+    }
+}
+
+static void unpack(
+    const tri_plugin_type *type, int64_t first, int64_t n, const void *packed, void *rows) {
+    int64_t row_bytes = tri_dtype_row_bytes((tri_dtype)type->dtype, type->dims[1]);
+    int64_t panel_bytes = tri_panel16_bytes(type->dtype, type->dims[1]);
+    for (int64_t r0 = first - first % ROWS; r0 < first + n; r0 += ROWS) {
+        uint8_t *to[ROWS];
+        for (int64_t r = 0; r < ROWS; r++) {
+            bool wanted = r0 + r >= first && r0 + r < first + n;
+            to[r] = wanted ? (uint8_t *)rows + (r0 + r - first) * row_bytes : NULL;
+        }
+        const uint8_t *panel = (const uint8_t *)packed + r0 / ROWS * panel_bytes;
+        switch (type->dtype) {
+        case TRI_F32:
+        case TRI_BF16:
+        case TRI_I8:
+            unpack_units(panel, row_bytes, to);
+            break;
+        case TRI_F16:
+            unpack_f16(panel, row_bytes, to);
+            break;
+        case TRI_I4:
+            unpack_i4(panel, row_bytes, to);
+            break;
+        default:
+            unpack_blocks(type->dtype, panel, type->dims[1] / BLOCK, to);
+            break;
+        }
+    }
+}
+
+const tri_plugin_layout tri_panel16_layout = {.struct_size = sizeof(tri_plugin_layout),
+    .name = "panel16",
+    .bytes = layout_bytes,
+    .row_unit = ROWS,
+    .pack = pack,
+    .unpack = unpack};
+
+/* ---- reading rows ---- */
+
+static void read_block_row(int32_t dtype, const uint8_t *block, int32_t r, float *out) {
+    float d = tri_f16_to_f32((uint16_t)(block[r * 2] | block[r * 2 + 1] << 8)), m = 0;
+    const uint8_t *values = block + ROWS * head_bytes(dtype);
+    if (dtype == TRI_Q4_1) {
+        const uint8_t *min = block + ROWS * 2 + r * 2;
+        m = tri_f16_to_f32((uint16_t)(min[0] | min[1] << 8));
+    }
+    for (int32_t k = 0; k < BLOCK; k++) {
+        int32_t quad = k / 4, i = k % 4, q;
+        if (dtype == TRI_Q8_0) {
+            q = (int8_t)values[(quad * ROWS + r) * 4 + i];
+        } else {
+            uint8_t byte = values[(quad * (ROWS / 2) + r % (ROWS / 2)) * 4 + i];
+            q = (r < ROWS / 2 ? byte & 15 : byte >> 4) - (dtype == TRI_Q4_0 ? 8 : 0);
+        }
+        out[k] = dtype == TRI_Q4_1 ? (float)q * d + m : (float)q * d;
+    }
+}
+
+void tri_panel16_read_row(
+    int32_t dtype, int64_t k, const void *packed, int64_t row, int64_t k0, int64_t n, float *out) {
+    const uint8_t *panel = (const uint8_t *)packed + row / ROWS * tri_panel16_bytes(dtype, k);
+    int32_t r = (int32_t)(row % ROWS);
+    if (tri_panel16_block_bytes(dtype) > 0) {
+        for (int64_t b = k0 / BLOCK; b * BLOCK < k0 + n; b++) {
+            read_block_row(
+                dtype, panel + b * tri_panel16_block_bytes(dtype), r, out + b * BLOCK - k0);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = k0 + i;
+        switch (dtype) {
+        case TRI_F32:
+            memcpy(&out[i], panel + (at * ROWS + r) * 4, 4);
+            break;
+        case TRI_F16:
+        case TRI_BF16: {
+            uint16_t h;
+            int64_t unit = dtype == TRI_F16 ? at * ROWS + r : (at / 2 * ROWS + r) * 2 + at % 2;
+            memcpy(&h, panel + unit * 2, 2);
+            out[i] = dtype == TRI_F16 ? tri_f16_to_f32(h) : tri_bf16_to_f32(h);
+            break;
+        }
+        case TRI_I8:
+            out[i] = (float)(int8_t)panel[(at / 4 * ROWS + r) * 4 + at % 4];
+            break;
+        default: { /* i4 */
+            uint8_t byte = panel[(at / 4 * (ROWS / 2) + r % (ROWS / 2)) * 4 + at % 4];
+            out[i] = (float)((r < ROWS / 2 ? byte & 15 : byte >> 4) - 8);
+            break;
+        }
+        }
+    }
+}
