@@ -370,14 +370,32 @@ def test_shards_run_the_plugin(plugin, limited, generate, tmp_path):
     assert generate(engine, prompt, "-p", plugin) == tokens
 
 
-def test_refit_keeps_the_plugin(generate, plugin, plugin_engine, limited, tmp_path):
-    """Stripped of its weights, and filled again, the engine is what it was."""
+REFIT = """#include <stdio.h>
+#include <trireme/engine.h>
+int main(int argc, char **argv) { /* ENGINE MODEL [PLUGIN] */
+    const char *plugins[] = {argv[argc - 1]};
+    tri_engine_options options = {.struct_size = sizeof options, .plugins = plugins, .n_plugins = argc - 3};
+    tri_error err = {0};
+    if (!tri_refit_with(argv[1], argv[2], NULL, &options, NULL, NULL, &err)) return 0;
+    fprintf(stderr, "%s\\n", err.message);
+    return 1;
+}
+"""
+
+
+def test_refit_keeps_the_plugin(stage, generate, plugin, limited, tmp_path):
+    """Stripped of its weights, and filled again, the engine is what it would have been."""
     stripped = tmp_path / "stripped"
     model = FAMILIES / "llama_mha"
     command = [TRIREME, "build", "--model_dir", model, "--output_dir", stripped, "--dtype", "float32"]
     run(*command, "--strip_plan", "--plugin", plugin)
-    run(TRIREME, "refit", "--engine_dir", stripped, "--model_dir", model, "--plugin", plugin)
+    (tmp_path / "refit.c").write_text(REFIT)
+    refit = stage.compile(tmp_path / "refit.c")
     prompt, tokens = limited[0]
+    assert "refit" in generate(stripped, prompt, "-p", plugin, ok=False)
+    without = stage.run(refit, stripped, model, ok=False).stderr
+    assert "swish_limit" in without and "--plugin" in without
+    stage.run(refit, stripped, model, plugin)
     assert generate(stripped, prompt, "-p", plugin) == tokens
 
 
