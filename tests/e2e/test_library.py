@@ -40,7 +40,7 @@ def read_safetensors(path):
     """Name to array; bfloat16, which numpy lacks, as float32."""
     data = path.read_bytes()
     n = struct.unpack_from("<Q", data)[0]
-    types = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4"}
+    types = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4", "U8": "u1", "U64": "<u8"}
     tensors = {}
     for name, entry in json.loads(data[8 : 8 + n]).items():
         if name == "__metadata__":
@@ -349,7 +349,8 @@ def test_engine_names_the_op(plugin_engine):
     assert len(used) == layers
     assert all(f"limit={LIMIT}" in line and f"alpha={ALPHA}" in line for line in used)
     assert "activation(" not in graph, "silu was replaced before anything was fused with it"
-    assert "swish_limit_cpu" in run(TRIREME, "inspect", plugin_engine, "--plan").stdout
+    plan = read_safetensors(plugin_engine / "rank0.engine")["plan"].tobytes().decode()
+    assert plan.count("swish_limit swish_limit_cpu f32") == layers
     run(TRIREME, "inspect", plugin_engine)
 
 
@@ -369,14 +370,32 @@ def test_shards_run_the_plugin(plugin, limited, generate, tmp_path):
     assert generate(engine, prompt, "-p", plugin) == tokens
 
 
-def test_refit_keeps_the_plugin(generate, plugin, plugin_engine, limited, tmp_path):
-    """Stripped of its weights, and filled again, the engine is what it was."""
+REFIT = """#include <stdio.h>
+#include <trireme/engine.h>
+int main(int argc, char **argv) { /* ENGINE MODEL [PLUGIN] */
+    const char *plugins[] = {argv[argc - 1]};
+    tri_engine_options options = {.struct_size = sizeof options, .plugins = plugins, .n_plugins = argc - 3};
+    tri_error err = {0};
+    if (!tri_refit_with(argv[1], argv[2], NULL, &options, NULL, NULL, &err)) return 0;
+    fprintf(stderr, "%s\\n", err.message);
+    return 1;
+}
+"""
+
+
+def test_refit_keeps_the_plugin(stage, generate, plugin, limited, tmp_path):
+    """Stripped of its weights, and filled again, the engine is what it would have been."""
     stripped = tmp_path / "stripped"
     model = FAMILIES / "llama_mha"
     command = [TRIREME, "build", "--model_dir", model, "--output_dir", stripped, "--dtype", "float32"]
     run(*command, "--strip_plan", "--plugin", plugin)
-    run(TRIREME, "refit", "--engine_dir", stripped, "--checkpoint_dir", model)
+    (tmp_path / "refit.c").write_text(REFIT)
+    refit = stage.compile(tmp_path / "refit.c")
     prompt, tokens = limited[0]
+    assert "refit" in generate(stripped, prompt, "-p", plugin, ok=False)
+    without = stage.run(refit, stripped, model, ok=False).stderr
+    assert "swish_limit" in without and "--plugin" in without
+    stage.run(refit, stripped, model, plugin)
     assert generate(stripped, prompt, "-p", plugin) == tokens
 
 
