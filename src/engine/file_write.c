@@ -73,7 +73,8 @@ static int64_t checksum_bytes(const layout_plan *p) {
 
 static void settle_checksums(layout_plan *p) {
     int64_t n = checksum_bytes(p);
-    int64_t pad = TRI_ENGINE_PAGE - n % TRI_ENGINE_PAGE; /* not 0: readers differ on empty tensors */
+    int64_t pad =
+        TRI_ENGINE_PAGE - n % TRI_ENGINE_PAGE; /* not 0: readers differ on empty tensors */
     memmove(p->slots + 2, p->slots + 1, (size_t)(p->n_slots - 1) * sizeof(slot));
     p->slots[0].n_bytes = n;
     p->slots[1] = (slot){.name = "pad.sums", .n_bytes = pad, .stored = -1};
@@ -141,14 +142,13 @@ static tri_status declare_weight(tri_safetensors_writer *w, const char *name, co
     return tri_safetensors_writer_declare(w, name, type->dtype, type->dims, type->n_dims, err);
 }
 
-static tri_status declare_slots(tri_safetensors_writer *w, const layout_plan *p,
-    const tri_engine_contents *c, tri_error *err) {
+static tri_status declare_slots(
+    tri_safetensors_writer *w, const layout_plan *p, const tri_engine_contents *c, tri_error *err) {
     for (int32_t i = 0; i < p->n_slots; i++) {
         const slot *s = &p->slots[i];
         int64_t n_sums = s->n_bytes / (int64_t)sizeof(uint64_t);
         if (s->stored >= 0)
-            TRI_TRY(
-                declare_weight(w, s->name, &c->stored[s->stored].value->type, s->n_bytes, err));
+            TRI_TRY(declare_weight(w, s->name, &c->stored[s->stored].value->type, s->n_bytes, err));
         else if (i == 0)
             TRI_TRY(tri_safetensors_writer_declare(w, s->name, TRI_U64, &n_sums, 1, err));
         else

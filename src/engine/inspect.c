@@ -52,8 +52,7 @@ static tri_status add_texts(tri_inspection *inspection, uint32_t what, tri_error
     bool is_engine = strcmp(inspection->what, "engine") == 0;
     if (what & TRI_INSPECT_GRAPH) {
         tri_buf text = {0};
-        tri_status rc =
-            tri_inspect_graph_text(inspection->path, is_engine, false, &text, err);
+        tri_status rc = tri_inspect_graph_text(inspection->path, is_engine, false, &text, err);
         if (rc) tri_buf_deinit(&text);
         TRI_TRY(rc);
         TRI_TRY(keep(inspection, &text, &inspection->graph, err));
@@ -61,9 +60,8 @@ static tri_status add_texts(tri_inspection *inspection, uint32_t what, tri_error
     if (what & TRI_INSPECT_PLAN) {
         tri_buf text = {0};
         if (!is_engine)
-            return TRI_FAIL(err, TRI_E_ARGUMENT,
-                "%s is a %s and has no plan: only engines do", inspection->path,
-                inspection->what);
+            return TRI_FAIL(err, TRI_E_ARGUMENT, "%s is a %s and has no plan: only engines do",
+                inspection->path, inspection->what);
         tri_status rc = tri_inspect_plan_text(inspection->path, &text, err);
         if (rc) tri_buf_deinit(&text);
         TRI_TRY(rc);

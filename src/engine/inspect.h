@@ -6,7 +6,8 @@
  *   show    inspect_text.c    for people
  *           inspect_json.c    for programs
  *
- * Everything is in the inspection's arena; nothing of a file is trusted more than its reader does. */
+ * Everything is in the inspection's arena; nothing of a file is trusted more than its reader does.
+ */
 #ifndef TRI_ENGINE_INSPECT_H
 #define TRI_ENGINE_INSPECT_H
 

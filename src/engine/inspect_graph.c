@@ -1,4 +1,5 @@
-/* inspect_graph.c - the graph of an engine, or of a model that could be one, as text or Graphviz. */
+/* inspect_graph.c - the graph of an engine, or of a model that could be one, as text or Graphviz.
+ */
 #include <string.h>
 
 #include "engine/build.h"
@@ -27,7 +28,7 @@ static bool is_drawn(const tri_node *node) {
 
 /* A layer's scope is the cluster around it. */
 static void draw_node(const tri_node *node, int32_t id, tri_buf *out) {
-    const char *shape = node->op == TRI_OP_INPUT                                 ? "ellipse"
+    const char *shape = node->op == TRI_OP_INPUT                                ? "ellipse"
                         : node->op == TRI_OP_CACHE || node->op == TRI_OP_COUNTS ? "cylinder"
                                                                                 : "box";
     tri_buf_printf(out, "    n%" PRId32 " [shape=%s, label=\"%s", id, shape,
@@ -86,8 +87,8 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
     for (int32_t i = 0; i < g->n_outputs && ids; i++) {
         tri_buf_printf(out, "  out%" PRId32 " [shape=ellipse, label=\"", i);
         print_label(out, g->outputs[i].name);
-        tri_buf_printf(out, "\"];\n  n%" PRId32 " -> out%" PRId32 ";\n",
-            ids[g->outputs[i].value->id], i);
+        tri_buf_printf(
+            out, "\"];\n  n%" PRId32 " -> out%" PRId32 ";\n", ids[g->outputs[i].value->id], i);
     }
     tri_buf_puts(out, "}\n");
     if (!ids) out->failed = true;

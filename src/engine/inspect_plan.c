@@ -22,8 +22,8 @@ typedef struct planning {
 static void note(planning *p, const char *op, const char *kernel, const char *reason) {
     for (int32_t i = 0; i < p->n_rejections; i++) {
         rejection *r = &p->rejections[i];
-        if (strcmp(r->kernel, kernel) == 0 && strcmp(r->op, op) == 0
-            && strcmp(r->reason, reason) == 0) {
+        if (strcmp(r->kernel, kernel) == 0 && strcmp(r->op, op) == 0 &&
+            strcmp(r->reason, reason) == 0) {
             r->n++;
             return;
         }
@@ -74,8 +74,8 @@ static void show_rejections(planning *p) {
     tri_buf_puts(p->out, "not chosen:\n");
     for (int32_t i = 0; i < p->n_rejections; i++) {
         const rejection *r = &p->rejections[i];
-        tri_buf_printf(p->out, "  %-16s  %-28s  %4" PRId32 " x  %s\n", r->op, r->kernel, r->n,
-            r->reason);
+        tri_buf_printf(
+            p->out, "  %-16s  %-28s  %4" PRId32 " x  %s\n", r->op, r->kernel, r->n, r->reason);
     }
 }
 

@@ -56,13 +56,11 @@ static tri_status copy_tensors(
     return TRI_OK;
 }
 
-static tri_status read_safetensors(
-    tri_inspection *in, const char *path, tri_error *err) {
+static tri_status read_safetensors(tri_inspection *in, const char *path, tri_error *err) {
     tri_safetensors s;
     tri_inspect_file *file;
     TRI_TRY(tri_safetensors_open(&s, path, &in->arena, err));
-    tri_status rc =
-        add_file(in, path, s.map.n_bytes, s.header_bytes, s.n_tensors, &file, err);
+    tri_status rc = add_file(in, path, s.map.n_bytes, s.header_bytes, s.n_tensors, &file, err);
     if (!rc) rc = copy_tensors(in, file, &s, err);
     tri_safetensors_close(&s);
     return rc;
@@ -93,8 +91,7 @@ static tri_status describe_weight(
     memcpy(e->dims, t->type.dims, sizeof t->type.dims);
     e->derivation = tri_arena_strdup(&in->arena, t->derivation);
     if (t->lossy) e->lossy = tri_arena_strdup(&in->arena, t->lossy);
-    if (!e->name || !e->layout || !e->derivation || (t->lossy && !e->lossy))
-        return no_memory(err);
+    if (!e->name || !e->layout || !e->derivation || (t->lossy && !e->lossy)) return no_memory(err);
     return TRI_OK;
 }
 
@@ -179,8 +176,9 @@ static tri_status read_gguf(tri_inspection *in, const char *path, tri_error *err
     tri_str architecture = {0};
     tri_status rc = tri_gguf_read_str(&g, "general.architecture", &architecture, err);
     if (!rc)
-        tri_inspect_add_fact(in, "model", "%.*s, GGUF version %" PRIu32 ", %" PRId32 " metadata values",
-            (int)architecture.len, architecture.ptr ? architecture.ptr : "", g.version, g.n_values);
+        tri_inspect_add_fact(in, "model",
+            "%.*s, GGUF version %" PRIu32 ", %" PRId32 " metadata values", (int)architecture.len,
+            architecture.ptr ? architecture.ptr : "", g.version, g.n_values);
     if (!rc) rc = add_file(in, path, g.map.n_bytes, 0, g.n_tensors, &file, err);
     for (int32_t i = 0; i < g.n_tensors && !rc; i++) {
         const tri_gguf_tensor *t = &g.tensors[i];

@@ -11,8 +11,7 @@ static shape_text shape_of(const tri_inspect_entry *e) {
     shape_text out = {.s = "["};
     size_t n = 1;
     for (int32_t i = 0; i < e->n_dims && n < sizeof out.s - 24; i++)
-        n += (size_t)snprintf(
-            out.s + n, sizeof out.s - n, "%s%" PRId64, i ? ", " : "", e->dims[i]);
+        n += (size_t)snprintf(out.s + n, sizeof out.s - n, "%s%" PRId64, i ? ", " : "", e->dims[i]);
     (void)snprintf(out.s + n, sizeof out.s - n, "]");
     return out;
 }
@@ -96,8 +95,7 @@ static void show_entry(const tri_inspect_entry *e, int width, bool weights, tri_
 
 static void show_entries(const tri_inspect_file *f, bool weights, tri_buf *out) {
     int width = width_of(f);
-    tri_buf_printf(
-        out, "\n  %s, %s\n", f->name, tri_inspect_bytes(f->n_bytes).s);
+    tri_buf_printf(out, "\n  %s, %s\n", f->name, tri_inspect_bytes(f->n_bytes).s);
     tri_buf_printf(out, "  %-*s  %-9s  %-6s  %-16s  %10s%s\n", width, "entry", "kind", "dtype",
         "shape", "bytes", weights ? "  layout    derivation" : "");
     for (int32_t i = 0; i < f->n_entries; i++) {
