@@ -85,7 +85,8 @@ class Stage:
 
     def compile(self, source, *extra, compiler="cc", name=None):
         out = self.work / (name or pathlib.Path(source).stem)
-        run(compiler, *extra, *WARNINGS, "-O1", *self.flags("--cflags"), source, "-o", out, *self.flags("--libs"), "-lm")
+        cflags, libs = self.flags("--cflags"), self.flags("--libs")
+        run(compiler, *extra, *WARNINGS, "-O1", *cflags, source, "-o", out, *libs, "-lm")
         return out
 
     def run(self, program, *arguments, **options):
@@ -423,7 +424,7 @@ static void launch(void *state, const tri_plugin_launch *l) {
     }
 }
 static const tri_plugin_kernel kernel = {.struct_size = sizeof kernel, .op = "gated_activation",
-    .name = "gated_mine", .device = "cpu", .numerics = "f32", .create = create, .launch = launch};
+    .name = "gated_mine", .device = "cpu", .numerics = "f32", .isa = "", .create = create, .launch = launch};
 const int32_t tri_plugin_abi = TRI_PLUGIN_ABI;
 int32_t tri_plugin_init(const tri_plugin_host *host) { return host->register_kernel(host->registry, &kernel); }
 """
@@ -522,6 +523,20 @@ int32_t tri_plugin_init(const tri_plugin_host *host) {
 """
     error = open_error(plugin_engine, shared(stage, tmp_path, source))
     assert "broken.so" in error and "not on a Sunday" in error
+
+
+def test_a_plugin_in_cpp(stage, plugin_engine, tmp_path):
+    (tmp_path / "plugin.cpp").write_text("""#include <trireme/plugin.h>
+extern "C" TRI_PLUGIN_EXPORT const int32_t tri_plugin_abi;
+const int32_t tri_plugin_abi = TRI_PLUGIN_ABI;
+extern "C" TRI_PLUGIN_EXPORT int32_t tri_plugin_init(const tri_plugin_host *host) {
+    host->fail(host->registry, "from C++");
+    return 1;
+}
+""")
+    flags = ["-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *stage.flags("--cflags")]
+    run("c++", "-std=c++17", *flags, tmp_path / "plugin.cpp", "-o", tmp_path / "cpp.so")
+    assert "from C++" in open_error(plugin_engine, tmp_path / "cpp.so")
 
 
 def changed_plugin(stage, tmp_path, before, after):
