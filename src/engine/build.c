@@ -152,7 +152,7 @@ static tri_status write_model(
 static tri_status check_output(const tri_build_options *options, tri_error *err) {
     if (!options->output_dir || !*options->output_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "output_dir is not given");
-    return TRI_OK;
+    return tri_dir_check_replaceable(options->output_dir, "rank0.engine", err);
 }
 
 tri_status tri_build(const tri_build_options *options, tri_error *err) {

@@ -142,6 +142,7 @@ tri_status tri_refit_with(const char *engine_dir, const char *model_dir, const c
     tri_dir_writer dir;
     if (!engine_dir || !model_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "refit: an engine and a model are needed");
+    if (output_dir) TRI_TRY(tri_dir_check_replaceable(output_dir, "rank0.engine", err));
     if (options) {
         opening.plugins = options->plugins;
         opening.n_plugins = options->n_plugins;
