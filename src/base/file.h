@@ -54,7 +54,7 @@ void tri_file_writer_abandon(tri_file_writer *w);                      /* no-op 
 tri_status tri_file_replace(const char *path, const void *bytes, size_t n, tri_error *err);
 
 /* A directory made whole or not at all: fill *path, then commit renames it over final_path
- * (an existing directory there is moved aside first and removed after). */
+ * (an existing directory there changes places with it and is removed after). */
 typedef struct tri_dir_writer {
     char *path, *final_path; /* heap */
 } tri_dir_writer;
@@ -62,6 +62,9 @@ typedef struct tri_dir_writer {
 tri_status tri_dir_writer_open(tri_dir_writer *w, const char *final_path, tri_error *err);
 tri_status tri_dir_writer_commit(tri_dir_writer *w, tri_error *err);
 void tri_dir_writer_abandon(tri_dir_writer *w);
+/* Whether a writer may replace `path`: it is absent, empty, or holds a file named `mark`, as what
+ * was written there before does.  Else TRI_E_ARGUMENT: it is somebody's, and would be lost. */
+tri_status tri_dir_check_replaceable(const char *path, const char *mark, tri_error *err);
 
 /* An exclusive advisory lock on path (created when absent), released by unlock or process end.
  * Waits at most timeout_ms (TRI_E_BUSY after). */

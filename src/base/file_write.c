@@ -1,8 +1,9 @@
 /* file_write.c - replacing files and directories whole or not at all (declared in file.h).
  *
  * Order on commit: the data reaches the disk, then the name changes, then the directory that holds
- * the name reaches the disk.  A crash between any two leaves the old or the new, never a mixture;
- * only a directory replaced has a moment in which the old lies beside under ".old". */
+ * the name reaches the disk.  A crash between any two leaves the old or the new, never a mixture
+ * and never neither: a directory that is replaced changes names with the new one in one step.  On a
+ * file system that cannot do that, there is a moment in which the old lies beside under ".old". */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -204,6 +205,10 @@ done:
 /* Renames the finished directory into place; *old is where the former one lies now, or NULL. */
 static tri_status put_in_place(const tri_dir_writer *w, char **old, tri_error *err) {
     if (tri_path_exists(w->final_path)) {
+        if (renameat2(AT_FDCWD, w->path, AT_FDCWD, w->final_path, RENAME_EXCHANGE) == 0) {
+            *old = strdup(w->path);
+            return *old ? TRI_OK : TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", w->path);
+        }
         char *aside = name_beside(w->final_path, "old");
         if (!aside) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", w->final_path);
         if (rename(w->final_path, aside) != 0) {
@@ -223,6 +228,26 @@ static tri_status put_in_place(const tri_dir_writer *w, char **old, tri_error *e
         return rc;
     }
     return TRI_OK;
+}
+
+tri_status tri_dir_check_replaceable(const char *path, const char *mark, tri_error *err) {
+    tri_arena arena;
+    char **names = NULL;
+    int32_t n = 0;
+    if (!tri_path_is_dir(path)) return TRI_OK;
+    tri_arena_init(&arena, 0);
+    tri_status rc = tri_path_list(path, &arena, &names, &n, err);
+    bool marked = n == 0;
+    for (int32_t i = 0; i < n && !marked; i++)
+        marked = strcmp(names[i], mark) == 0;
+    if (!rc && !marked) {
+        rc = TRI_FAIL(err, TRI_E_ARGUMENT,
+            "%s exists and holds other things (%s, ...), but no %s: it is left as it is; name a "
+            "new directory",
+            path, names[0], mark);
+    }
+    tri_arena_deinit(&arena);
+    return rc;
 }
 
 tri_status tri_dir_writer_commit(tri_dir_writer *w, tri_error *err) {

@@ -11,7 +11,7 @@
 #include "cli/commands.h"
 #include "executor/executor.h"
 
-enum { PATH_BYTES = 4096, PROFILE_ROWS = 64 };
+enum { PROFILE_ROWS = 64 };
 
 typedef struct bench_args {
     tri_build_options build;
@@ -166,15 +166,9 @@ static void print_profile(tri_plan *plan) {
 }
 
 static tri_status bench(bench_args *a, tri_error *err) {
-    char dir[PATH_BYTES];
     tri_engine *engine = NULL;
     tri_executor *executor = NULL;
-    TRI_TRY(tri_engine_for(a->path, &a->build, dir, sizeof dir, err));
-    TRI_TRY(tri_engine_open(&engine, dir,
-        &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
-            .plugins = a->plugins.items,
-            .n_plugins = a->plugins.n},
-        err));
+    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, err));
     tri_engine_info info;
     tri_engine_get_info(engine, &info);
     tri_status rc = tri_executor_create(&executor, engine,

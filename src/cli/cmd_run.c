@@ -13,7 +13,7 @@
 #include "cli/generate.h"
 #include "text/chat.h"
 
-enum { MAX_PROMPT_BYTES = 64 << 20, PATH_BYTES = 4096, OWN_OPTIONS = 24 };
+enum { MAX_PROMPT_BYTES = 64 << 20, OWN_OPTIONS = 24 };
 
 typedef struct run_args {
     tri_build_options build;
@@ -90,21 +90,11 @@ static void close_session(session *s) {
 }
 
 static tri_status open_session(session *s, run_args *a, tri_error *err) {
-    char dir[PATH_BYTES], cache[PATH_BYTES];
-    TRI_TRY(tri_engine_for(a->path, &a->build, dir, sizeof dir, err));
-    bool has_cache = tri_cache_dir(cache, sizeof cache);
-    TRI_TRY(tri_engine_open(&s->engine, dir,
-        &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
-            .plugins = a->plugins.items,
-            .n_plugins = a->plugins.n,
-            .cache_dir = has_cache ? cache : NULL,
-            .cpu_isa = a->build.cpu_isa},
-        err));
     tri_engine_info info;
+    TRI_TRY(tri_engine_for(&s->engine, a->path, &a->build, err));
     tri_engine_get_info(s->engine, &info);
-    if (info.repacked) fprintf(stderr, "%s\n", info.repacked);
-    TRI_TRY(tri_tokenizer_open(&s->tokenizer, dir, err));
-    if (!a->raw) TRI_TRY(tri_chat_template_open(&s->chat, dir, err));
+    TRI_TRY(tri_tokenizer_open(&s->tokenizer, info.dir, err));
+    if (!a->raw) TRI_TRY(tri_chat_template_open(&s->chat, info.dir, err));
     return tri_executor_create(&s->executor, s->engine,
         &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
             .max_batch_size = 1,

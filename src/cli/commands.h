@@ -20,12 +20,13 @@ int tri_report(const char *command, const tri_error *err);
 /* $XDG_CACHE_HOME/trireme, or ~/.cache/trireme; false when neither variable is set. */
 bool tri_cache_dir(char *path, size_t room);
 
-/* An engine directory as it is; a HF directory, GGUF or checkpoint is built into the cache first
- * (`build` says how). What is done is told on stderr. */
+/* Opens an engine directory as it is; a HF directory, GGUF or checkpoint is built into the cache
+ * first, as `build` says, which names the plugins and the instruction set too.  What is done is
+ * told on stderr. */
 tri_status tri_engine_for(
-    const char *path, tri_build_options *build, char *engine_dir, size_t room, tri_error *err);
+    tri_engine **engine, const char *path, tri_build_options *build, tri_error *err);
 
-/* ---- progress.c: a bar on a terminal, plain lines elsewhere; on stderr ---- */
+/* ---- progress.c: a bar on a terminal, elsewhere a line a second; on stderr ---- */
 typedef struct tri_progress {
     bool terminal;
     const char *what; /* last shown */

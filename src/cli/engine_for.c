@@ -6,36 +6,33 @@
 #include "base/status.h"
 #include "cli/commands.h"
 
+enum { PATH_BYTES = 4096 };
+
 static bool is_engine(const char *path) {
-    char name[4096];
+    char name[PATH_BYTES];
     int n = snprintf(name, sizeof name, "%s/rank0.engine", path);
     return n > 0 && (size_t)n < sizeof name && tri_path_exists(name);
 }
 
-tri_status tri_engine_for(
-    const char *path, tri_build_options *build, char *engine_dir, size_t room, tri_error *err) {
-    if (!tri_path_exists(path)) {
-        return TRI_FAIL(err, TRI_E_NOT_FOUND,
-            "%s: no such file or directory; an engine, a HF directory, a checkpoint or a GGUF file "
-            "is "
-            "wanted",
-            path);
-    }
-    if (is_engine(path)) {
-        int n = snprintf(engine_dir, room, "%s", path);
-        if (n > 0 && (size_t)n < room) return TRI_OK;
-        return TRI_FAIL(err, TRI_E_LIMIT, "path of %zu bytes; at most %zu", strlen(path), room - 1);
-    }
-    char cache[4096];
-    if (!tri_cache_dir(cache, sizeof cache)) {
-        return TRI_FAIL(err, TRI_E_NOT_FOUND,
-            "no place for the engine: neither XDG_CACHE_HOME nor HOME is set; set one, or build "
-            "with "
-            "`trireme build` and run that");
-    }
+static tri_status open_engine(tri_engine **engine, const char *dir, const char *cache,
+    const tri_build_options *build, tri_error *err) {
+    TRI_TRY(tri_engine_open(engine, dir,
+        &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
+            .plugins = build->plugins,
+            .n_plugins = build->n_plugins,
+            .cache_dir = cache,
+            .cpu_isa = build->cpu_isa},
+        err));
+    tri_engine_info info;
+    tri_engine_get_info(*engine, &info);
+    if (info.repacked) fprintf(stderr, "%s\n", info.repacked);
+    return TRI_OK;
+}
+
+static tri_status build_into(
+    const char *cache, tri_build_options *build, char *engine_dir, size_t room, tri_error *err) {
     tri_progress progress;
     tri_progress_init(&progress);
-    build->model_dir = path;
     build->progress = tri_progress_show;
     build->progress_user = &progress;
     bool built = false;
@@ -46,4 +43,41 @@ tri_status tri_engine_for(
             (double)(tri_clock_ns() - progress.started_ns) / 1e9);
     }
     return rc;
+}
+
+/* What is damaged or of another version in the cache is no loss: it is made anew. */
+static tri_status open_cached(
+    tri_engine **engine, const char *cache, tri_build_options *build, tri_error *err) {
+    char dir[PATH_BYTES];
+    tri_error why = {0};
+    TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
+    tri_status rc = open_engine(engine, dir, cache, build, &why);
+    if (rc == TRI_E_FORMAT || rc == TRI_E_CHECKSUM || rc == TRI_E_VERSION) {
+        fprintf(stderr, "building again: %s\n", why.message);
+        TRI_TRY(tri_path_remove_tree(dir, err));
+        TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
+        return open_engine(engine, dir, cache, build, err);
+    }
+    if (rc && err) *err = why;
+    return rc;
+}
+
+tri_status tri_engine_for(
+    tri_engine **engine, const char *path, tri_build_options *build, tri_error *err) {
+    char cache[PATH_BYTES];
+    bool has_cache = tri_cache_dir(cache, sizeof cache);
+    if (!tri_path_exists(path)) {
+        return TRI_FAIL(err, TRI_E_NOT_FOUND,
+            "%s: no such file or directory; an engine, a HF directory, a checkpoint or a GGUF file "
+            "is wanted",
+            path);
+    }
+    if (is_engine(path)) return open_engine(engine, path, has_cache ? cache : NULL, build, err);
+    if (!has_cache) {
+        return TRI_FAIL(err, TRI_E_NOT_FOUND,
+            "no place for the engine: neither XDG_CACHE_HOME nor HOME is set; set one, or build "
+            "with `trireme build` and run that");
+    }
+    build->model_dir = path;
+    return open_cached(engine, cache, build, err);
 }

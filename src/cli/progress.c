@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 
-enum { BAR = 32, REDRAW_NS = 50000000 };
+enum { BAR = 32, REDRAW_NS = 50000000, LINE_NS = 1000000000 };
 
 void tri_progress_init(tri_progress *p) {
     *p = (tri_progress){
@@ -20,12 +20,14 @@ void tri_progress_show(void *user, const char *what, int64_t done, int64_t total
     tri_progress *p = user;
     int32_t percent = total > 0 ? (int32_t)(100.0 * (double)done / (double)total) : 0;
     bool other = !p->what || strcmp(p->what, what) != 0;
+    int64_t now = tri_clock_ns();
     if (!p->terminal) {
-        if (other) fprintf(stderr, "%s\n", what);
-        p->what = what;
+        if (now - (p->shown_ns ? p->shown_ns : p->started_ns) < LINE_NS) return;
+        p->shown_ns = now;
+        fprintf(stderr, "%3d%%  %.1f of %.1f MB  %s\n", percent, (double)done / 1e6,
+            (double)total / 1e6, what);
         return;
     }
-    int64_t now = tri_clock_ns();
     if (!other && (percent == p->shown_percent || now - p->shown_ns < REDRAW_NS) && done < total) {
         return;
     }

@@ -64,8 +64,8 @@ int64_t tri_cache_bytes(const tri_graph *g, const tri_node *source, int64_t n_bl
 }
 
 static bool is_member(const tri_node *node, int32_t group) {
-    return (node->op == TRI_OP_CACHE || node->op == TRI_OP_COUNTS)
-        && tri_node_int(node, "group") == group;
+    return (node->op == TRI_OP_CACHE || node->op == TRI_OP_COUNTS) &&
+           tri_node_int(node, "group") == group;
 }
 
 int64_t tri_group_memory_bytes(const tri_graph *g, int32_t group, int64_t n_blocks) {
@@ -117,8 +117,7 @@ static tri_status bind_cache(operands *o, int32_t i, const tri_binding *b, const
     *cache = (tri_plugin_cache){.struct_size = sizeof *cache,
         .base = base,
         .block_stride_bytes = stride,
-        .v_offset_bytes =
-            t->dims[0] * t->dims[1] * tokens * tri_dtype_row_bytes(t->dtype, 1),
+        .v_offset_bytes = t->dims[0] * t->dims[1] * tokens * tri_dtype_row_bytes(t->dtype, 1),
         .n_blocks = n_blocks,
         .tokens_per_block = tokens,
         .n_kv_heads = (int32_t)t->dims[0],
@@ -131,15 +130,14 @@ static tri_status bind_cache(operands *o, int32_t i, const tri_binding *b, const
 /* ---- tensors ---- */
 
 static bool is_logits_input(const tri_value *value) {
-    return value->node->op == TRI_OP_INPUT
-        && strcmp(tri_node_string(value->node, "name"), "logits") == 0;
+    return value->node->op == TRI_OP_INPUT &&
+           strcmp(tri_node_string(value->node, "name"), "logits") == 0;
 }
 
 static tri_plugin_tensor activation(
     const tri_bound *bound, const tri_binding *b, const tri_value *value) {
     const tri_placement *p = &bound->memory_plan.placements[value->id];
-    if (is_logits_input(value))
-        return (tri_plugin_tensor){b->logits, b->logits_stride_bytes};
+    if (is_logits_input(value)) return (tri_plugin_tensor){b->logits, b->logits_stride_bytes};
     TRI_ASSERT(p->offset_bytes >= 0);
     return (tri_plugin_tensor){bound->memory + p->offset_bytes, p->row_stride_bytes};
 }
@@ -188,8 +186,7 @@ static tri_status reserve_operands(
         .caches = TRI_NEW_N(arena, const tri_plugin_cache *, n + 1),
         .states = TRI_NEW_N(arena, const tri_plugin_state *, n + 1),
         .groups = TRI_NEW_N(arena, int32_t, n + 1)};
-    if (!o->inputs || !o->outputs || !o->caches || !o->states || !o->groups)
-        return no_memory(err);
+    if (!o->inputs || !o->outputs || !o->caches || !o->states || !o->groups) return no_memory(err);
     for (int32_t i = 0; i < n; i++)
         o->groups[i] = -1;
     return TRI_OK;
@@ -227,8 +224,7 @@ static tri_status bind_launch(tri_bound *bound, const tri_binding *b, const tri_
 }
 
 /* The copying of tokens, positions and rows, when the graph has them. */
-static tri_status bind_inputs(
-    tri_bound *bound, const tri_binding *b, tri_error *err) {
+static tri_status bind_inputs(tri_bound *bound, const tri_binding *b, tri_error *err) {
     tri_step_inputs *inputs = TRI_NEW(b->arena, tri_step_inputs);
     tri_plugin_tensor *outputs = TRI_NEW_N(b->arena, tri_plugin_tensor, TRI_MAX_STEP_INPUTS);
     int32_t kind;
@@ -313,8 +309,8 @@ tri_status tri_bind(tri_bound *bound, const tri_binding *binding, const tri_pick
     const tri_rank *rank = &binding->engine->ranks[binding->rank];
     tri_map index = {0};
     bound->launches = TRI_NEW_N(binding->arena, tri_launch, n_picks + 1);
-    bound->constants = TRI_NEW_N(
-        binding->arena, struct tri_bound_constant, count_operands(picks, n_picks) + 1);
+    bound->constants =
+        TRI_NEW_N(binding->arena, struct tri_bound_constant, count_operands(picks, n_picks) + 1);
     if (!bound->launches || !bound->constants) return no_memory(err);
     tri_status rc = index_stored(&index, rank, err);
     if (!rc) rc = bind_inputs(bound, binding, err);
@@ -331,8 +327,8 @@ tri_status tri_bind_weights(tri_bound *bound, tri_device *device, const tri_rank
     const tri_weight_set *weights, tri_error *err) {
     for (int32_t i = 0; i < bound->n_constants; i++) {
         const struct tri_bound_constant *c = &bound->constants[i];
-        TRI_TRY(tri_device_adopt(device, weights->data[c->stored],
-            rank->stored_bytes[c->stored], &c->tensor->data, err));
+        TRI_TRY(tri_device_adopt(device, weights->data[c->stored], rank->stored_bytes[c->stored],
+            &c->tensor->data, err));
     }
     return TRI_OK;
 }

@@ -13,7 +13,7 @@ typedef struct tri_bound {
     tri_launch *launches;
     const tri_plugin_desc **descs; /* NULL: our own copying of step inputs */
     int32_t n_launches;
-    int64_t workspace_bytes; /* the most that any launch asks for */
+    int64_t workspace_bytes;              /* the most that any launch asks for */
     struct tri_bound_constant *constants; /* operands that are weights */
     int32_t n_constants;
 } tri_bound;

@@ -22,8 +22,7 @@ typedef struct building {
     tri_build_report report;
 } building;
 
-tri_status tri_build_report_weight(
-    void *user, const char *name, int64_t n_bytes, tri_error *err) {
+tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err) {
     tri_build_report *report = user;
     (void)err;
     report->done += n_bytes;
@@ -44,8 +43,7 @@ static tri_status building_init(building *b, const tri_build_options *options, t
     TRI_TRY(tri_spec_from_options(&b->spec, options, tri_machine_isa(), err));
     b->facts = tri_target_facts(tri_isa_of(b->spec.isa));
     b->report = (tri_build_report){.progress = options->progress, .user = options->progress_user};
-    tri_status rc =
-        tri_plugin_set_open(&b->plugins, options->plugins, options->n_plugins, err);
+    tri_status rc = tri_plugin_set_open(&b->plugins, options->plugins, options->n_plugins, err);
     if (!rc) rc = tri_team_create(&b->team, options->n_threads, err);
     if (rc) building_deinit(b);
     return rc;
@@ -62,8 +60,7 @@ static tri_status add_ranks(building *b, int32_t n, tri_error *err) {
 static tri_status lower_rank(building *b, int32_t rank, tri_graph *canonical, tri_error *err) {
     tri_engine_spec spec = b->spec;
     spec.rank = rank;
-    tri_status rc =
-        tri_rank_lower(&b->ranks[rank], canonical, &spec, &b->plugins, &b->select, err);
+    tri_status rc = tri_rank_lower(&b->ranks[rank], canonical, &spec, &b->plugins, &b->select, err);
     if (rc) tri_error_context(err, "rank %" PRId32, rank);
     if (!rc) b->report.total += tri_rank_weight_bytes(&b->ranks[rank]);
     return rc;
@@ -110,8 +107,8 @@ static tri_status lower_model(building *b, const tri_source *source, tri_error *
     for (int32_t r = 0; r < b->n_ranks; r++) {
         tri_graph *g = NULL;
         int64_t n_parameters = 0;
-        TRI_TRY(tri_canonical_graph(
-            &g, source, r, &b->spec, &b->plugins, NULL, &n_parameters, err));
+        TRI_TRY(
+            tri_canonical_graph(&g, source, r, &b->spec, &b->plugins, NULL, &n_parameters, err));
         if (r % b->spec.tp_size == 0) b->config.n_parameters += n_parameters;
         TRI_TRY(lower_rank(b, r, g, err));
     }
@@ -120,16 +117,12 @@ static tri_status lower_model(building *b, const tri_source *source, tri_error *
 
 /* ---- writing ---- */
 
-static tri_status write_rank(
-    building *b, const char *dir, int32_t rank, const tri_supply *supply,
+static tri_status write_rank(building *b, const char *dir, int32_t rank, const tri_supply *supply,
     tri_status (*after)(void *, const char *, int64_t, tri_error *), void *user, tri_error *err) {
     tri_arena arena;
     tri_arena_init(&arena, 0);
-    const tri_rank_writing writing = {.plugins = &b->plugins,
-        .supply = supply,
-        .team = b->team,
-        .after = after,
-        .user = user};
+    const tri_rank_writing writing = {
+        .plugins = &b->plugins, .supply = supply, .team = b->team, .after = after, .user = user};
     const char *path = tri_rank_path(&arena, dir, rank);
     tri_status rc = TRI_OK;
     if (!path) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
@@ -150,8 +143,7 @@ static tri_status write_model(
     for (int32_t r = 0; r < b->n_ranks; r++) {
         tri_source_supply from = {.source = source, .rank = r};
         tri_supply supply = tri_supply_source(&from);
-        TRI_TRY(
-            write_rank(b, dir, r, &supply, tri_build_report_weight, &b->report, err));
+        TRI_TRY(write_rank(b, dir, r, &supply, tri_build_report_weight, &b->report, err));
     }
     TRI_TRY(write_config(b, dir, err));
     return tri_source_copy_tokenizer(source, dir, err);
@@ -160,7 +152,7 @@ static tri_status write_model(
 static tri_status check_output(const tri_build_options *options, tri_error *err) {
     if (!options->output_dir || !*options->output_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "output_dir is not given");
-    return TRI_OK;
+    return tri_dir_check_replaceable(options->output_dir, "rank0.engine", err);
 }
 
 tri_status tri_build(const tri_build_options *options, tri_error *err) {
@@ -197,8 +189,7 @@ static tri_status check_graph(
     const tri_graph *graph, const tri_build_options *options, tri_error *err) {
     const tri_value *logits = tri_graph_output(graph, "logits");
     TRI_TRY(tri_graph_verify(graph, err));
-    if (!logits)
-        return TRI_FAIL(err, TRI_E_ARGUMENT, "the graph has no logits: tri_output_logits");
+    if (!logits) return TRI_FAIL(err, TRI_E_ARGUMENT, "the graph has no logits: tri_output_logits");
     if (options->tp_size > 1 || options->pp_size > 1)
         return TRI_FAIL(err, TRI_E_UNSUPPORTED,
             "tp_size %" PRId32 " and pp_size %" PRId32 ": a model of one's own runs on one rank",

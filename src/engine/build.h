@@ -15,12 +15,13 @@ const char *tri_machine_isa(void);
 
 /* Opens a model as engines read it: as it is stored, since casts are steps of derivations; only
  * blocks that a shard would cut are decoded first. */
-tri_status tri_source_for(tri_source **source, const char *path, const tri_engine_spec *spec,
-    bool dummy, tri_error *err);
+tri_status tri_source_for(
+    tri_source **source, const char *path, const tri_engine_spec *spec, bool dummy, tri_error *err);
 
 /* The canonical graph of a rank: defined by the family, its plugin ops put in, sharded.  dtypes_of:
  * when given, its declarations' dtypes are used where names agree (for refits from a model that is
- * stored in other types).  *n_parameters (may be NULL): elements of the stage's weights, unsharded. */
+ * stored in other types).  *n_parameters (may be NULL): elements of the stage's weights, unsharded.
+ */
 tri_status tri_canonical_graph(tri_graph **graph, const tri_source *source, int32_t rank,
     const tri_engine_spec *spec, const tri_plugin_set *plugins, const tri_graph *dtypes_of,
     int64_t *n_parameters, tri_error *err);
@@ -33,7 +34,6 @@ typedef struct tri_build_report {
     int64_t done, total;
 } tri_build_report;
 /* tri_rank_writing.after */
-tri_status tri_build_report_weight(
-    void *user, const char *name, int64_t n_bytes, tri_error *err);
+tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err);
 
 #endif

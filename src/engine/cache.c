@@ -1,8 +1,8 @@
 /* cache.c - engines built once and found again: what `run` and `serve` do with a model.
  *
- * An entry's name is the model's and a hash over all that could change the engine: this version, the
- * options, and of each file of the model and each plugin its name, size, time and first bytes.  One
- * process builds, others wait for its lock. */
+ * An entry's name is the model's and a hash over all that could change the engine: this version,
+ * the options, and of each file of the model and each plugin its name, size, time and first bytes.
+ * One process builds, others wait for its lock. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,8 +42,7 @@ static void add_options(tri_buf *key, const tri_build_options *o) {
 }
 
 /* Headers, sizes and times tell files apart without reading gigabytes. */
-static tri_status add_file(
-    tri_buf *key, const char *name, const char *path, tri_error *err) {
+static tri_status add_file(tri_buf *key, const char *name, const char *path, tri_error *err) {
     tri_file_map map;
     TRI_TRY(tri_file_map_open(&map, path, err));
     int64_t head = map.n_bytes < HEAD_BYTES ? map.n_bytes : HEAD_BYTES;
@@ -53,8 +52,7 @@ static tri_status add_file(
     return TRI_OK;
 }
 
-static tri_status add_model(
-    tri_buf *key, const char *model, tri_arena *arena, tri_error *err) {
+static tri_status add_model(tri_buf *key, const char *model, tri_arena *arena, tri_error *err) {
     char **names;
     int32_t n;
     if (!tri_path_is_dir(model)) return add_file(key, tri_path_base(model), model, err);
@@ -92,8 +90,8 @@ static const char *stem_of(const char *model, tri_arena *arena) {
     size_t n = strlen(base) < MAX_STEM ? strlen(base) : MAX_STEM;
     char *stem = tri_arena_strndup(arena, base, n);
     for (char *c = stem; c && *c; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z')
-            || (*c >= '0' && *c <= '9') || *c == '.' || *c == '-' || *c == '_';
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || *c == '.' || *c == '-' || *c == '_';
         if (!plain) *c = '_';
     }
     return stem;
@@ -134,8 +132,8 @@ tri_status tri_build_cached(const tri_build_options *options, const char *cache_
     tri_status rc = make_key(options, &arena, &key, err);
     if (rc) goto done;
     const char *stem = stem_of(options->model_dir, &arena);
-    const char *dir = tri_arena_printf(
-        &arena, "%s/%s-%016" PRIx64, cache_dir, stem ? stem : "engine", key);
+    const char *dir =
+        tri_arena_printf(&arena, "%s/%s-%016" PRIx64, cache_dir, stem ? stem : "engine", key);
     if (!dir || strlen(dir) >= room) {
         rc = TRI_FAIL(err, TRI_E_LIMIT, "the path in the cache has no room in %zu bytes", room);
         goto done;

@@ -159,8 +159,8 @@ static tri_status read_eos(tri_engine_config *c, const tri_json *own, tri_error 
             err, TRI_E_FORMAT, "eos_ids is not a list of at most %d ids", TRI_ENGINE_MAX_EOS);
     for (int32_t i = 0; i < ids->n; i++) {
         int64_t id = -1;
-        if (!tri_json_is(&ids->items[i], TRI_JSON_NUMBER)
-            || !tri_json_number_i64(ids->items[i].text, &id) || id < 0 || id > INT32_MAX)
+        if (!tri_json_is(&ids->items[i], TRI_JSON_NUMBER) ||
+            !tri_json_number_i64(ids->items[i].text, &id) || id < 0 || id > INT32_MAX)
             return TRI_FAIL(err, TRI_E_FORMAT, "eos_ids[%" PRId32 "] is no token id", i);
         c->eos_ids[i] = (int32_t)id;
     }
@@ -173,7 +173,8 @@ static tri_status read_own(
     const char *architecture = NULL;
     if (!tri_json_is(own, TRI_JSON_OBJECT))
         return TRI_FAIL(err, TRI_E_FORMAT,
-            "it has no object \"trireme\": this is no engine's config (is it a checkpoint? build it "
+            "it has no object \"trireme\": this is no engine's config (is it a checkpoint? build "
+            "it "
             "first: trireme build)");
     TRI_TRY(tri_json_read_string(own, "architecture", &architecture, err));
     c->architecture = tri_arena_strdup(arena, architecture ? architecture : "unknown");

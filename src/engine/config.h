@@ -1,5 +1,5 @@
-/* config.h - an engine's config.json: everything about it, for people, and what a user of the engine
- * asks of it that its graph does not say.
+/* config.h - an engine's config.json: everything about it, for people, and what a user of the
+ * engine asks of it that its graph does not say.
  *
  *     {"version", "pretrained_config": {...}, "build_config": {..., "plugin_config": {...}},
  *      "trireme": {...}}

@@ -5,9 +5,9 @@
 #include "graph/ir.h"
 
 typedef struct tri_quantization {
-    tri_dtype dtype;       /* i8 or i4 */
-    int64_t group;         /* columns that share a scale; 0: a whole row */
-    float largest;         /* 127 or 7 */
+    tri_dtype dtype; /* i8 or i4 */
+    int64_t group;   /* columns that share a scale; 0: a whole row */
+    float largest;   /* 127 or 7 */
 } tri_quantization;
 
 tri_status tri_quantization_of(tri_quantization *q, const tri_node *node, tri_error *err);

@@ -23,8 +23,7 @@ tri_status tri_stored_bytes(
     const tri_kernels *kernels, const tri_type *type, int64_t *n_bytes, tri_error *err) {
     int64_t dense = tri_type_dense_bytes(type);
     if (dense < 0)
-        return TRI_FAIL(
-            err, TRI_E_UNSUPPORTED, "%s cannot be stored", tri_type_print(type).s);
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED, "%s cannot be stored", tri_type_print(type).s);
     if (!is_packed(type)) {
         *n_bytes = dense;
         return TRI_OK;
@@ -96,7 +95,7 @@ static void derive_thread(void *arg, int32_t thread, int32_t n_threads) {
         }
     }
     for (int64_t first = thread * job->chunk_rows; first < n_rows;
-        first += n_threads * job->chunk_rows) {
+         first += n_threads * job->chunk_rows) {
         int64_t n = n_rows - first < job->chunk_rows ? n_rows - first : job->chunk_rows;
         if (atomic_load(&job->failed)) break;
         rc = derive_chunk(job, first, n, room, &error);
@@ -133,8 +132,8 @@ tri_status tri_derive(const tri_value *value, const tri_supply *supply, const tr
     job.chunk_rows = pick_chunk_rows(job.recipe, job.layout);
     int64_t rows = tri_recipe_rows(job.recipe);
     if (rows > job.chunk_rows) rows = job.chunk_rows;
-    job.room_bytes = tri_recipe_scratch_bytes(job.recipe, rows)
-        + (job.layout ? (rows * tri_recipe_row_bytes(job.recipe) + 63) / 64 * 64 : 0);
+    job.room_bytes = tri_recipe_scratch_bytes(job.recipe, rows) +
+                     (job.layout ? (rows * tri_recipe_row_bytes(job.recipe) + 63) / 64 * 64 : 0);
     tri_team_run(team, derive_thread, &job);
     rc = job.status;
     if (rc && err) *err = job.error;

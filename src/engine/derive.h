@@ -11,8 +11,8 @@
 tri_status tri_stored_bytes(
     const tri_kernels *kernels, const tri_type *type, int64_t *n_bytes, tri_error *err);
 
-/* Computes `value` into out (tri_stored_bytes of its type) on all threads of the team.  Besides out,
- * a few MB a thread are used.  On failure out holds anything. */
+/* Computes `value` into out (tri_stored_bytes of its type) on all threads of the team.  Besides
+ * out, a few MB a thread are used.  On failure out holds anything. */
 tri_status tri_derive(const tri_value *value, const tri_supply *supply, const tri_kernels *kernels,
     tri_team *team, void *out, tri_error *err);
 

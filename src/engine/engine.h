@@ -2,8 +2,8 @@
  * replaced while it runs.
  *
  * Lifetimes: the engine outlives its plans.  All of it is fixed once open, but `weights` and
- * `generation`, which the lock guards: a refit puts in new sets, and each plan keeps the set that it
- * took until it takes the next. */
+ * `generation`, which the lock guards: a refit puts in new sets, and each plan keeps the set that
+ * it took until it takes the next. */
 #ifndef TRI_ENGINE_ENGINE_H
 #define TRI_ENGINE_ENGINE_H
 

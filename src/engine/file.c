@@ -41,13 +41,12 @@ static tri_status check_sum(
 static tri_status check_sums(tri_engine_file *f, const uint8_t *bytes, tri_error *err) {
     const tri_safetensor *t = tri_safetensors_find(&f->file, "checksums");
     int64_t n = (int64_t)f->file.n_tensors + 2;
-    if (!t || t->dtype != TRI_U64 || t->n_dims != 1 || t->dims[0] != n
-        || (uintptr_t)t->data % sizeof(uint64_t) != 0)
+    if (!t || t->dtype != TRI_U64 || t->n_dims != 1 || t->dims[0] != n ||
+        (uintptr_t)t->data % sizeof(uint64_t) != 0)
         return TRI_FAIL(err, TRI_E_FORMAT,
             "it has no tensor checksums, U64 [%" PRId64 "]: this is no engine, or a cut one", n);
     const uint64_t *sums = (const uint64_t *)(const void *)t->data;
-    TRI_TRY(check_sum(
-        sums, (n - 1) * (int64_t)sizeof *sums, sums[n - 1], "tensor checksums", err));
+    TRI_TRY(check_sum(sums, (n - 1) * (int64_t)sizeof *sums, sums[n - 1], "tensor checksums", err));
     TRI_TRY(check_sum(bytes, f->file.header_bytes, sums[0], "the header", err));
     for (int32_t i = 0; i < f->file.n_tensors; i++) {
         const tri_safetensor *s = &f->file.tensors[i];
@@ -92,12 +91,11 @@ bool tri_engine_file_plugin(const tri_engine_file *f, int32_t launch, tri_str *b
 
 static tri_status read_dims(const tri_json *shape, tri_type *type, tri_error *err) {
     if (!tri_json_is(shape, TRI_JSON_ARRAY) || shape->n < 1 || shape->n > TRI_MAX_DIMS)
-        return TRI_FAIL(
-            err, TRI_E_FORMAT, "shape is not a list of 1 to %d numbers", TRI_MAX_DIMS);
+        return TRI_FAIL(err, TRI_E_FORMAT, "shape is not a list of 1 to %d numbers", TRI_MAX_DIMS);
     type->n_dims = shape->n;
     for (int32_t i = 0; i < shape->n; i++) {
-        if (!tri_json_is(&shape->items[i], TRI_JSON_NUMBER)
-            || !tri_json_number_i64(shape->items[i].text, &type->dims[i]) || type->dims[i] < 1)
+        if (!tri_json_is(&shape->items[i], TRI_JSON_NUMBER) ||
+            !tri_json_number_i64(shape->items[i].text, &type->dims[i]) || type->dims[i] < 1)
             return TRI_FAIL(err, TRI_E_FORMAT, "shape[%" PRId32 "] is no positive integer", i);
     }
     return TRI_OK;
@@ -112,14 +110,15 @@ static tri_status read_type(const tri_json *entry, tri_type *type, tri_error *er
         return TRI_FAIL(err, TRI_E_FORMAT, "dtype or layout is missing or unknown");
     TRI_TRY(read_dims(tri_json_get(entry, "shape"), type, err));
     if (tri_type_dense_bytes(type) < 0)
-        return TRI_FAIL(err, TRI_E_FORMAT, "its shape cannot be: its size overflows, or its rows "
-                                           "are no whole blocks");
+        return TRI_FAIL(err, TRI_E_FORMAT,
+            "its shape cannot be: its size overflows, or its rows "
+            "are no whole blocks");
     return TRI_OK;
 }
 
-/* The data's declaration fits the logical type; packed sizes are checked where layouts are known. */
-static tri_status attach_data(
-    const tri_engine_file *f, tri_engine_tensor *t, tri_error *err) {
+/* The data's declaration fits the logical type; packed sizes are checked where layouts are known.
+ */
+static tri_status attach_data(const tri_engine_file *f, tri_engine_tensor *t, tri_error *err) {
     const tri_safetensor *data = tri_safetensors_find(&f->file, t->name);
     bool packed = strcmp(t->type.layout, "row") != 0;
     bool native = tri_dtype_get(t->type.dtype)->safetensors != NULL;
@@ -130,11 +129,11 @@ static tri_status attach_data(
     if (f->spec.stripped)
         return TRI_FAIL(err, TRI_E_FORMAT, "its data is in a file that says it was stripped");
     tri_dtype stored = packed || !native ? TRI_U8 : t->type.dtype;
-    if (data->dtype != stored || (!packed && data->n_bytes != tri_type_dense_bytes(&t->type))
-        || (uintptr_t)data->data % 64 != 0)
+    if (data->dtype != stored || (!packed && data->n_bytes != tri_type_dense_bytes(&t->type)) ||
+        (uintptr_t)data->data % 64 != 0)
         return TRI_FAIL(err, TRI_E_FORMAT,
-            "its data is %s of %" PRId64 " bytes, which it cannot be",
-            tri_dtype_name(data->dtype), data->n_bytes);
+            "its data is %s of %" PRId64 " bytes, which it cannot be", tri_dtype_name(data->dtype),
+            data->n_bytes);
     t->data = data->data;
     t->n_bytes = data->n_bytes;
     return TRI_OK;
@@ -217,8 +216,8 @@ static tri_status check_listed(const tri_engine_file *f, tri_error *err) {
     for (int32_t i = 0; i < f->file.n_tensors; i++)
         n_data -= tri_entry_kind_of(f->file.tensors[i].name) == TRI_ENTRY_WEIGHT;
     if (n_data != 0)
-        return TRI_FAIL(err, TRI_E_FORMAT,
-            "%d tensors are not listed in trireme.tensors, or twice", (int)-n_data);
+        return TRI_FAIL(err, TRI_E_FORMAT, "%d tensors are not listed in trireme.tensors, or twice",
+            (int)-n_data);
     return TRI_OK;
 }
 
@@ -286,8 +285,8 @@ tri_status tri_engine_file_match(
     for (int32_t i = 0; i < n_stored; i++) {
         const tri_engine_tensor *t = &f->tensors[i];
         const tri_stored *s = &stored[i];
-        if (strcmp(t->name, s->name) != 0 || !tri_type_equal(&t->type, &s->value->type)
-            || strcmp(t->derivation, s->derivation) != 0)
+        if (strcmp(t->name, s->name) != 0 || !tri_type_equal(&t->type, &s->value->type) ||
+            strcmp(t->derivation, s->derivation) != 0)
             return TRI_FAIL(err, TRI_E_FORMAT,
                 "weight %.100s %s is listed where the graph has %.100s %s", t->name,
                 tri_type_print(&t->type).s, s->name, tri_type_print(&s->value->type).s);

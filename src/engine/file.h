@@ -3,20 +3,16 @@
  * Metadata  trireme.format   "1": what this header describes; see file_upgrade.c
  *           trireme.version  of the program that wrote it
  *           trireme.build    JSON: tri_engine_spec
- *           trireme.tensors  JSON array, one for each weight in the graph's order: name, dtype, shape,
- *                            layout, derivation, lossy (the step that loses), whether or not its
- *                            data is in the file
- * Tensors   checksums        U64 [n + 2]: XXH3 of the header, of each tensor in file order (0 for this
- *                            one), and of all these
- *           plan             text: which kernel each launch was given (plan_text.h)
- *           graph            text: lowered, what runs (graph/ir.h)
- *           canonical_graph  text: before any pass but sharding, for lowering again
- *           plugin.N         bytes that launch N's plugin op keeps
- *           pad.N            zeros, so that what follows is aligned
- *           everything else  weights: dense ones in their own dtype and shape, packed ones and block
- *                            formats as U8 [bytes] or U8 [rows, row bytes]
- * Weights of a page or more start at a page, smaller ones at 64 bytes, so that they are used where
- * they are mapped.
+ *           trireme.tensors  JSON array, one for each weight in the graph's order: name, dtype,
+ * shape, layout, derivation, lossy (the step that loses), whether or not its data is in the file
+ * Tensors   checksums        U64 [n + 2]: XXH3 of the header, of each tensor in file order (0 for
+ * this one), and of all these plan             text: which kernel each launch was given
+ * (plan_text.h) graph            text: lowered, what runs (graph/ir.h) canonical_graph  text:
+ * before any pass but sharding, for lowering again plugin.N         bytes that launch N's plugin op
+ * keeps pad.N            zeros, so that what follows is aligned everything else  weights: dense
+ * ones in their own dtype and shape, packed ones and block formats as U8 [bytes] or U8 [rows, row
+ * bytes] Weights of a page or more start at a page, smaller ones at 64 bytes, so that they are used
+ * where they are mapped.
  *
  * Everything but weights is checked against its sum at every open, weights by
  * tri_engine_file_verify.  The graph is the authority on what weights there are: trireme.tensors is
@@ -68,7 +64,8 @@ tri_status tri_engine_file_open(tri_engine_file *f, const char *path, tri_error 
 tri_status tri_engine_file_parse(
     tri_engine_file *f, const uint8_t *bytes, int64_t n_bytes, tri_error *err);
 void tri_engine_file_close(tri_engine_file *f);
-tri_status tri_engine_file_verify(const tri_engine_file *f, tri_error *err); /* every weight's sum */
+tri_status tri_engine_file_verify(
+    const tri_engine_file *f, tri_error *err); /* every weight's sum */
 /* The bytes of plugin.N; false: none. */
 bool tri_engine_file_plugin(const tri_engine_file *f, int32_t launch, tri_str *bytes);
 /* Whether the weights are those that the graph's constants are, by name, type and derivation. */

@@ -25,8 +25,7 @@ static tri_status add_graph(needing *n, int32_t rank, const tri_graph *g, const 
     const tri_binding binding = {
         .engine = n->engine, .rank = rank, .limits = &n->limits, .arena = n->arena};
     TRI_TRY(tri_bind_measure(&bound, &binding, g, picks, n_picks, err));
-    TRI_TRY(add(
-        &n->need.activation_bytes, bound.memory_plan.total_bytes, "activations", err));
+    TRI_TRY(add(&n->need.activation_bytes, bound.memory_plan.total_bytes, "activations", err));
     if (bound.workspace_bytes > *workspace) *workspace = bound.workspace_bytes;
     for (int32_t i = first_group; i < g->n_groups; i++) {
         int32_t group = n->engine->group_of[rank * TRI_MAX_GROUPS + i];
@@ -43,8 +42,8 @@ static tri_status add_rank(needing *n, int32_t rank, tri_error *err) {
     TRI_TRY(add(&n->need.weight_bytes, tri_rank_weight_bytes(r), "weights", err));
     TRI_TRY(add_graph(n, rank, r->graph, r->forward, r->n_forward, 0, &workspace, err));
     if (r->sample)
-        TRI_TRY(add_graph(n, rank, r->sample, r->sampling, r->n_sampling, r->graph->n_groups,
-            &workspace, err));
+        TRI_TRY(add_graph(
+            n, rank, r->sample, r->sampling, r->n_sampling, r->graph->n_groups, &workspace, err));
     return add(&n->need.workspace_bytes, workspace, "workspaces", err);
 }
 

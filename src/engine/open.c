@@ -29,18 +29,17 @@ void tri_engine_close(tri_engine *engine) {
 
 static tri_status check_rank(const tri_engine *e, int32_t index, tri_error *err) {
     const tri_engine_spec *spec = &e->ranks[index].spec;
-    if (spec->rank != index || spec->tp_size != e->config.tp_size
-        || spec->pp_size != e->config.pp_size)
+    if (spec->rank != index || spec->tp_size != e->config.tp_size ||
+        spec->pp_size != e->config.pp_size)
         return TRI_FAIL(err, TRI_E_FORMAT,
             "it is rank %" PRId32 " of tp_size %" PRId32 " pp_size %" PRId32
             ", config.json says %" PRId32 " of %" PRId32 " and %" PRId32,
-            spec->rank, spec->tp_size, spec->pp_size, index, e->config.tp_size,
-            e->config.pp_size);
+            spec->rank, spec->tp_size, spec->pp_size, index, e->config.tp_size, e->config.pp_size);
     return TRI_OK;
 }
 
-static tri_status open_ranks(tri_engine *e, const char *dir, char *misfit, size_t room,
-    bool verify, tri_error *err) {
+static tri_status open_ranks(
+    tri_engine *e, const char *dir, char *misfit, size_t room, bool verify, tri_error *err) {
     misfit[0] = '\0';
     for (int32_t i = 0; i < e->config.tp_size * e->config.pp_size; i++) {
         const char *path = tri_rank_path(&e->arena, dir, i);
@@ -62,8 +61,8 @@ static tri_status open_ranks(tri_engine *e, const char *dir, char *misfit, size_
 /* ---- groups ---- */
 
 static bool same_kind(const tri_plan_group *a, const tri_group *b) {
-    return a->recurrent == (b->kind == TRI_GROUP_RECURRENT) && a->window == b->window
-        && (a->recurrent || a->tokens_per_block == b->tokens_per_block);
+    return a->recurrent == (b->kind == TRI_GROUP_RECURRENT) && a->window == b->window &&
+           (a->recurrent || a->tokens_per_block == b->tokens_per_block);
 }
 
 static int64_t group_bytes(const tri_group *g) {
@@ -192,8 +191,8 @@ static tri_status repack(tri_engine *e, const char *dir, const tri_engine_option
     return TRI_OK;
 }
 
-static tri_status open_dir(tri_engine *e, const char *dir, const tri_engine_options *options,
-    tri_error *err) {
+static tri_status open_dir(
+    tri_engine *e, const char *dir, const tri_engine_options *options, tri_error *err) {
     const char *built_for, *isa;
     bool null_target;
     char misfit[512];
@@ -208,8 +207,8 @@ static tri_status open_dir(tri_engine *e, const char *dir, const tri_engine_opti
     TRI_TRY(choose_isa(e, options, built_for, &isa, err));
     TRI_TRY(tri_plugin_set_open(&e->plugins, options->plugins, options->n_plugins, err));
     choose_for(e, isa);
-    e->ranks = TRI_NEW_N(
-        &e->arena, tri_rank, (size_t)e->config.tp_size * (size_t)e->config.pp_size);
+    e->ranks =
+        TRI_NEW_N(&e->arena, tri_rank, (size_t)e->config.tp_size * (size_t)e->config.pp_size);
     if (!e->ranks) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     TRI_TRY(open_ranks(e, dir, misfit, sizeof misfit, options->verify_weights, err));
     bool asked = options->cpu_isa && strcmp(isa, built_for) != 0;

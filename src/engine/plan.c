@@ -40,11 +40,10 @@ struct tri_plan {
 
 /* ---- limits ---- */
 
-static tri_status check_limits(
-    const tri_engine *e, const tri_plan_limits *l, tri_error *err) {
-    if (l->max_tokens < 1 || l->max_tokens > MAX_TOKENS || l->max_sequences < 1
-        || l->max_sequences > MAX_ROWS || l->max_rows < 1 || l->max_rows > MAX_ROWS
-        || l->max_seq_len < 1 || l->max_seq_len > INT32_MAX)
+static tri_status check_limits(const tri_engine *e, const tri_plan_limits *l, tri_error *err) {
+    if (l->max_tokens < 1 || l->max_tokens > MAX_TOKENS || l->max_sequences < 1 ||
+        l->max_sequences > MAX_ROWS || l->max_rows < 1 || l->max_rows > MAX_ROWS ||
+        l->max_seq_len < 1 || l->max_seq_len > INT32_MAX)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "limits are %" PRId32 " tokens (1 to %d), %" PRId32 " sequences and %" PRId32
             " rows (1 to %d), %" PRId64 " tokens a sequence",
@@ -107,10 +106,9 @@ static tri_status reserve_groups(tri_plan *p, const tri_graph *g, int32_t first,
 static tri_status reserve_masks(tri_plan *p, tri_error *err) {
     int64_t words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS;
     void *memory;
-    p->n_mask_slots = p->limits.max_rows > p->limits.max_sequences ? p->limits.max_rows
-                                                                   : p->limits.max_sequences;
-    TRI_TRY(reserve(
-        p, "masks", words * p->n_mask_slots * (int64_t)sizeof *p->masks, &memory, err));
+    p->n_mask_slots =
+        p->limits.max_rows > p->limits.max_sequences ? p->limits.max_rows : p->limits.max_sequences;
+    TRI_TRY(reserve(p, "masks", words * p->n_mask_slots * (int64_t)sizeof *p->masks, &memory, err));
     p->masks = memory;
     return TRI_OK;
 }
@@ -140,20 +138,17 @@ static tri_status measure(tri_plan *p, tri_error *err) {
     TRI_TRY(tri_bind_measure(&p->forward.bound, &b, r->graph, r->forward, r->n_forward, err));
     int64_t workspace = p->forward.bound.workspace_bytes;
     if (p->has_sample) {
-        TRI_TRY(
-            tri_bind_measure(&p->sample.bound, &b, r->sample, r->sampling, r->n_sampling, err));
+        TRI_TRY(tri_bind_measure(&p->sample.bound, &b, r->sample, r->sampling, r->n_sampling, err));
         if (p->sample.bound.workspace_bytes > workspace)
             workspace = p->sample.bound.workspace_bytes;
     }
     void *memory;
     TRI_TRY(reserve(p, "workspace", workspace, &p->workspace, err));
-    TRI_TRY(reserve(
-        p, "activations", p->forward.bound.memory_plan.total_bytes, &memory, err));
+    TRI_TRY(reserve(p, "activations", p->forward.bound.memory_plan.total_bytes, &memory, err));
     p->forward.bound.memory = memory;
     TRI_TRY(reserve_groups(p, r->graph, 0, err));
     if (!p->has_sample) return TRI_OK;
-    TRI_TRY(reserve(
-        p, "sampling", p->sample.bound.memory_plan.total_bytes, &memory, err));
+    TRI_TRY(reserve(p, "sampling", p->sample.bound.memory_plan.total_bytes, &memory, err));
     p->sample.bound.memory = memory;
     TRI_TRY(reserve_groups(p, r->sample, r->graph->n_groups, err));
     return reserve_masks(p, err);
@@ -185,8 +180,8 @@ static tri_status bind_sample(tri_plan *p, tri_error *err) {
     p->tokens = output_of(&p->sample.bound, "tokens");
     p->logprobs = output_of(&p->sample.bound, "logprobs");
     if (p->logits.row_stride_bytes != p->vocab_size * (int64_t)sizeof(float)) {
-        p->dense_logits = calloc((size_t)p->limits.max_rows * (size_t)p->vocab_size,
-            sizeof *p->dense_logits);
+        p->dense_logits =
+            calloc((size_t)p->limits.max_rows * (size_t)p->vocab_size, sizeof *p->dense_logits);
         if (!p->dense_logits) return TRI_FAIL(err, TRI_E_MEMORY, "logits: out of memory");
     }
     return capture(p, &p->sample, err);
@@ -261,22 +256,20 @@ void tri_plan_destroy(tri_plan *plan) {
 /* ---- running ---- */
 
 static tri_status check_step(const tri_plan *p, const tri_step *step, tri_error *err) {
-    if (step->n_tokens > p->limits.max_tokens || step->n_sequences > p->limits.max_sequences
-        || step->n_rows > p->limits.max_rows || step->n_groups != p->engine->n_groups)
+    if (step->n_tokens > p->limits.max_tokens || step->n_sequences > p->limits.max_sequences ||
+        step->n_rows > p->limits.max_rows || step->n_groups != p->engine->n_groups)
         return TRI_FAIL(err, TRI_E_LIMIT,
             "a step of %" PRId32 " tokens, %" PRId32 " sequences, %" PRId32 " rows, %" PRId32
             " groups; the plan is for %" PRId32 ", %" PRId32 ", %" PRId32 ", %" PRId32,
-            step->n_tokens, step->n_sequences, step->n_rows, step->n_groups,
-            p->limits.max_tokens, p->limits.max_sequences, p->limits.max_rows,
-            p->engine->n_groups);
+            step->n_tokens, step->n_sequences, step->n_rows, step->n_groups, p->limits.max_tokens,
+            p->limits.max_sequences, p->limits.max_rows, p->engine->n_groups);
     return tri_step_check(step, step->n_bytes, p->vocab_size, p->limits.n_blocks, err);
 }
 
 static void note_extents(tri_plan *p, const tri_step *step) {
     const int32_t *context = TRI_STEP_I32(step, context_lens);
-    p->extents = (tri_plugin_extents){.n_tokens = step->n_tokens,
-        .n_sequences = step->n_sequences,
-        .n_rows = step->n_rows};
+    p->extents = (tri_plugin_extents){
+        .n_tokens = step->n_tokens, .n_sequences = step->n_sequences, .n_rows = step->n_rows};
     for (int32_t s = 0; s < step->n_sequences; s++)
         p->extents.n_context_tokens += context[s];
 }
@@ -339,8 +332,7 @@ tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
     int64_t generation;
     tri_weight_set *old = plan->weights;
     TRI_ASSERT(plan->n_in_flight == 0);
-    tri_weight_set *set =
-        tri_engine_take_weights(plan->engine, plan->rank_index, &generation);
+    tri_weight_set *set = tri_engine_take_weights(plan->engine, plan->rank_index, &generation);
     if (set == old) {
         tri_weight_set_unref(plan->engine, set);
         *changed = false;
@@ -370,8 +362,7 @@ static const plan_list *list_of(const tri_plan *p, int32_t *i) {
 }
 
 int32_t tri_plan_n_launches(const tri_plan *plan) {
-    return plan->forward.bound.n_launches
-        + (plan->has_sample ? plan->sample.bound.n_launches : 0);
+    return plan->forward.bound.n_launches + (plan->has_sample ? plan->sample.bound.n_launches : 0);
 }
 
 void tri_plan_get_launch(const tri_plan *plan, int32_t i, tri_plan_launch_info *info) {

@@ -49,8 +49,7 @@ static int32_t count_lines(tri_str text) {
     return n + 1;
 }
 
-static tri_status read_line(
-    tri_plan_lists *lists, tri_str line, tri_arena *arena, tri_error *err) {
+static tri_status read_line(tri_plan_lists *lists, tri_str line, tri_arena *arena, tri_error *err) {
     tri_str whole = line, words[N_WORDS];
     int64_t index;
     for (int i = 0; i < N_WORDS; i++)
@@ -58,22 +57,20 @@ static tri_status read_line(
     bool forward = tri_str_is(words[0], "forward");
     tri_plan_line *list = forward ? lists->forward : lists->sample;
     int32_t *n = forward ? &lists->n_forward : &lists->n_sample;
-    if ((!forward && !tri_str_is(words[0], "sample")) || !tri_str_to_i64(words[1], &index)
-        || index != *n || words[2].len == 0 || words[3].len == 0)
-        return TRI_FAIL(err, TRI_E_FORMAT, "line '%.*s'", (int)(whole.len < 80 ? whole.len : 80),
-            whole.ptr);
+    if ((!forward && !tri_str_is(words[0], "sample")) || !tri_str_to_i64(words[1], &index) ||
+        index != *n || words[2].len == 0 || words[3].len == 0)
+        return TRI_FAIL(
+            err, TRI_E_FORMAT, "line '%.*s'", (int)(whole.len < 80 ? whole.len : 80), whole.ptr);
     tri_plan_line *l = &list[*n];
     l->op = tri_arena_strndup(arena, words[2].ptr, words[2].len);
     l->kernel = tri_arena_strndup(arena, words[3].ptr, words[3].len);
     l->numerics = tri_arena_strndup(arena, line.ptr, line.len);
-    if (!l->op || !l->kernel || !l->numerics)
-        return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    if (!l->op || !l->kernel || !l->numerics) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     (*n)++;
     return TRI_OK;
 }
 
-tri_status tri_plan_parse(
-    tri_plan_lists *lists, tri_str text, tri_arena *arena, tri_error *err) {
+tri_status tri_plan_parse(tri_plan_lists *lists, tri_str text, tri_arena *arena, tri_error *err) {
     tri_plan_lists made = {0};
     tri_str line = {0};
     tri_status rc = TRI_OK;

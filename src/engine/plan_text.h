@@ -25,7 +25,6 @@ typedef struct tri_plan_lists {
 
 void tri_plan_print(const tri_pick *forward, int32_t n_forward, const tri_pick *sample,
     int32_t n_sample, tri_buf *out);
-tri_status tri_plan_parse(
-    tri_plan_lists *lists, tri_str text, tri_arena *arena, tri_error *err);
+tri_status tri_plan_parse(tri_plan_lists *lists, tri_str text, tri_arena *arena, tri_error *err);
 
 #endif

@@ -146,8 +146,8 @@ static bool matches(
     return op->match(inputs, node->n_operands, given, node->n_attrs, fields) != 0;
 }
 
-static void replace_node(tri_graph *g, tri_node *node, const tri_plugin_op *op,
-    const tri_plugin_field *fields) {
+static void replace_node(
+    tri_graph *g, tri_node *node, const tri_plugin_op *op, const tri_plugin_field *fields) {
     tri_attr attrs[TRI_MAX_ATTRS];
     for (int32_t i = 0; i < op->n_fields; i++)
         attrs[i] = attr_of(&fields[i]);

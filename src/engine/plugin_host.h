@@ -10,8 +10,8 @@
 #include "kernels/kernels.h"
 
 typedef struct tri_plugin_set {
-    tri_kernels *kernels;         /* built-in ones and the plugins' */
-    tri_plugin_registry *ops;     /* of the plugins */
+    tri_kernels *kernels;     /* built-in ones and the plugins' */
+    tri_plugin_registry *ops; /* of the plugins */
 } tri_plugin_set;
 
 /* Errors name the library and, where versions differ, both ABI numbers. */

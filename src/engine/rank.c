@@ -33,8 +33,8 @@ static tri_status settle(tri_rank *rank, const tri_plugin_set *plugins, tri_erro
     rank->stored_bytes = TRI_NEW_N(&rank->arena, int64_t, rank->n_stored + 1);
     if (!rank->stored_bytes) return no_memory(err);
     for (int32_t i = 0; i < rank->n_stored; i++) {
-        tri_status rc = tri_stored_bytes(plugins->kernels, &rank->stored[i].value->type,
-            &rank->stored_bytes[i], err);
+        tri_status rc = tri_stored_bytes(
+            plugins->kernels, &rank->stored[i].value->type, &rank->stored_bytes[i], err);
         if (rc) {
             tri_error_context(err, "%s", rank->stored[i].name);
             return rc;
@@ -51,8 +51,8 @@ static tri_status settle(tri_rank *rank, const tri_plugin_set *plugins, tri_erro
 }
 
 static tri_status pick_all(tri_rank *rank, const tri_select *select, tri_error *err) {
-    TRI_TRY(tri_pick_kernels(
-        select, rank->graph, &rank->arena, &rank->forward, &rank->n_forward, err));
+    TRI_TRY(
+        tri_pick_kernels(select, rank->graph, &rank->arena, &rank->forward, &rank->n_forward, err));
     if (!rank->sample) return TRI_OK;
     return tri_pick_kernels(
         select, rank->sample, &rank->arena, &rank->sampling, &rank->n_sampling, err);
@@ -89,9 +89,8 @@ static tri_status check_bytes(const tri_rank *rank, tri_error *err) {
     for (int32_t i = 0; i < rank->n_stored; i++) {
         const tri_engine_tensor *t = &rank->file.tensors[i];
         if (t->data && t->n_bytes != rank->stored_bytes[i])
-            return TRI_FAIL(err, TRI_E_FORMAT,
-                "weight %s has %" PRId64 " bytes, %s takes %" PRId64, t->name, t->n_bytes,
-                tri_type_print(&t->type).s, rank->stored_bytes[i]);
+            return TRI_FAIL(err, TRI_E_FORMAT, "weight %s has %" PRId64 " bytes, %s takes %" PRId64,
+                t->name, t->n_bytes, tri_type_print(&t->type).s, rank->stored_bytes[i]);
     }
     return TRI_OK;
 }
@@ -110,10 +109,9 @@ static tri_status take_kernel(const tri_select *select, const tri_graph *g, cons
     tri_arena_init(&arena, 0);
     tri_status rc = tri_select_describe(select, g, node, &arena, &desc, err);
     if (rc) goto done;
-    const tri_plugin_kernel *named =
-        line ? tri_kernels_find(select->kernels, line->kernel) : NULL;
-    if (named && strcmp(named->numerics ? named->numerics : "", line->numerics) == 0
-        && tri_select_accepts(select, named, desc, reason)) {
+    const tri_plugin_kernel *named = line ? tri_kernels_find(select->kernels, line->kernel) : NULL;
+    if (named && strcmp(named->numerics ? named->numerics : "", line->numerics) == 0 &&
+        tri_select_accepts(select, named, desc, reason)) {
         *kernel = named;
         goto done;
     }
@@ -143,8 +141,8 @@ static tri_status take_plan(tri_rank *rank, const tri_select *select, const tri_
         if (!tri_node_is_launch(node)) continue;
         bool same = n < n_lines && strcmp(lines[n].op, tri_node_op_name(node)) == 0;
         made[n].node = node;
-        TRI_TRY(take_kernel(select, g, node, same ? &lines[n] : NULL, &made[n].kernel, misfit,
-            room, err));
+        TRI_TRY(take_kernel(
+            select, g, node, same ? &lines[n] : NULL, &made[n].kernel, misfit, room, err));
         if (!made[n++].kernel) return TRI_OK;
     }
     *picks = made;
@@ -167,16 +165,16 @@ static tri_status check_plugin_bytes(const tri_rank *rank, tri_error *err) {
 
 static tri_status read_graph(tri_rank *rank, const tri_plugin_set *plugins, tri_error *err) {
     const tri_engine_file *f = &rank->file;
-    tri_status rc = tri_graph_parse_with(
-        &rank->graph, f->graph.ptr, f->graph.len, plugins->ops, err);
+    tri_status rc =
+        tri_graph_parse_with(&rank->graph, f->graph.ptr, f->graph.len, plugins->ops, err);
     if (!rc) rc = tri_graph_verify(rank->graph, err);
     if (rc) tri_error_context(err, "graph");
     return rc;
 }
 
 /* rank->file is open. */
-static tri_status read_rank(tri_rank *rank, const tri_plugin_set *plugins,
-    const tri_select *select, char *misfit, size_t room, tri_error *err) {
+static tri_status read_rank(tri_rank *rank, const tri_plugin_set *plugins, const tri_select *select,
+    char *misfit, size_t room, tri_error *err) {
     tri_plan_lists lists;
     misfit[0] = '\0';
     rank->spec = rank->file.spec;
@@ -189,8 +187,8 @@ static tri_status read_rank(tri_rank *rank, const tri_plugin_set *plugins,
     TRI_TRY(take_plan(rank, select, rank->graph, lists.forward, lists.n_forward, &rank->forward,
         &rank->n_forward, misfit, room, err));
     if (rank->sample && !misfit[0])
-        TRI_TRY(take_plan(rank, select, rank->sample, lists.sample, lists.n_sample,
-            &rank->sampling, &rank->n_sampling, misfit, room, err));
+        TRI_TRY(take_plan(rank, select, rank->sample, lists.sample, lists.n_sample, &rank->sampling,
+            &rank->n_sampling, misfit, room, err));
     return check_plugin_bytes(rank, err);
 }
 

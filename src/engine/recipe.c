@@ -93,8 +93,8 @@ static tri_status check_leaf(
     if (r->leaf.dtype == r->dtype) return TRI_OK;
     bool decodable = have->is_float || have->is_block;
     bool encodable = want->is_float && !want->is_block && tri_codec_can_encode(r->dtype);
-    if (!decodable || !(as_floats || encodable)
-        || tri_dtype_row_bytes(r->leaf.dtype, r->n_columns) < 0)
+    if (!decodable || !(as_floats || encodable) ||
+        tri_dtype_row_bytes(r->leaf.dtype, r->n_columns) < 0)
         return fail_dtype(value, r->leaf.dtype, r->dtype, err);
     return TRI_OK;
 }
@@ -142,8 +142,8 @@ static tri_status make_op(
         return TRI_OK;
     }
     case TRI_OP_WEIGHT:
-        return TRI_FAIL(err, TRI_E_NOT_FOUND, "weight %s is not there",
-            tri_node_string(node, "name"));
+        return TRI_FAIL(
+            err, TRI_E_NOT_FOUND, "weight %s is not there", tri_node_string(node, "name"));
     default:
         return TRI_FAIL(err, TRI_E_UNSUPPORTED, "op %s has no value at build",
             node->plugin ? node->plugin : tri_op_get(node->op)->name);
@@ -154,17 +154,18 @@ static tri_status make(maker *m, const tri_value *value, bool as_floats, int32_t
     const tri_recipe **out, tri_error *err) {
     bool found = false;
     if (depth > MAX_DEPTH || m->n_recipes++ >= MAX_RECIPES)
-        return TRI_FAIL(err, TRI_E_LIMIT,
-            "a derivation of more than %d steps, or %d deep", MAX_RECIPES, MAX_DEPTH);
-    while (value->node && value->node->op == TRI_OP_TIE) value = value->node->operands[0];
+        return TRI_FAIL(err, TRI_E_LIMIT, "a derivation of more than %d steps, or %d deep",
+            MAX_RECIPES, MAX_DEPTH);
+    while (value->node && value->node->op == TRI_OP_TIE)
+        value = value->node->operands[0];
     tri_recipe *r = TRI_NEW(m->arena, tri_recipe);
     if (!r) return TRI_FAIL(err, TRI_E_MEMORY, "recipe: out of memory");
     r->dtype = value->type.dtype;
     r->n_rows = tri_type_rows(&value->type);
     r->n_columns = columns_of(&value->type);
     r->row_bytes = tri_type_row_bytes(&value->type);
-    if (!value->constant || strcmp(value->type.layout, "row") != 0
-        || tri_type_dense_bytes(&value->type) < 0)
+    if (!value->constant || strcmp(value->type.layout, "row") != 0 ||
+        tri_type_dense_bytes(&value->type) < 0)
         return TRI_FAIL(err, TRI_E_FORMAT, "%s has no dense form", tri_type_print(&value->type).s);
     TRI_TRY(m->supply->find(m->supply->user, value, &r->leaf, &found, err));
     if (found)
@@ -235,8 +236,8 @@ static int64_t scratch_read(const tri_recipe *r, int64_t n) {
         return align_scratch(n * r->a->row_bytes) + scratch_read(r->a, n);
     case RECIPE_CAST:
     case RECIPE_AFFINE:
-        return (r->dtype == TRI_F32 ? 0 : align_scratch(float_bytes(r, n)))
-            + scratch_floats(r->a, n);
+        return (r->dtype == TRI_F32 ? 0 : align_scratch(float_bytes(r, n))) +
+               scratch_floats(r->a, n);
     case RECIPE_QUANTIZE:
     case RECIPE_QUANTIZE_SCALES:
         return align_scratch(float_bytes(r->a, n)) + scratch_floats(r->a, n);
@@ -250,17 +251,16 @@ int64_t tri_recipe_scratch_bytes(const tri_recipe *r, int64_t n) {
 
 /* ---- reading ---- */
 
-static tri_status read_rows(const tri_recipe *r, int64_t first, int64_t n, uint8_t *out,
-    uint8_t *scratch, tri_error *err);
+static tri_status read_rows(
+    const tri_recipe *r, int64_t first, int64_t n, uint8_t *out, uint8_t *scratch, tri_error *err);
 
 /* Rows as float32, whatever they are. */
-static tri_status read_floats(const tri_recipe *r, int64_t first, int64_t n, float *out,
-    uint8_t *scratch, tri_error *err) {
+static tri_status read_floats(
+    const tri_recipe *r, int64_t first, int64_t n, float *out, uint8_t *scratch, tri_error *err) {
     bool foreign = r->kind == RECIPE_LEAF && r->leaf.dtype != r->dtype;
     tri_dtype dtype = foreign ? r->leaf.dtype : r->dtype;
     void *rows = out;
-    if (dtype != TRI_F32)
-        rows = take(&scratch, foreign ? leaf_bytes(r, n) : n * r->row_bytes);
+    if (dtype != TRI_F32) rows = take(&scratch, foreign ? leaf_bytes(r, n) : n * r->row_bytes);
     if (foreign)
         TRI_TRY(r->leaf.read(&r->leaf, first, n, rows, err));
     else
@@ -269,18 +269,17 @@ static tri_status read_floats(const tri_recipe *r, int64_t first, int64_t n, flo
     return TRI_OK;
 }
 
-static tri_status read_concat(const tri_recipe *r, int64_t first, int64_t n, uint8_t *out,
-    uint8_t *scratch, tri_error *err) {
+static tri_status read_concat(
+    const tri_recipe *r, int64_t first, int64_t n, uint8_t *out, uint8_t *scratch, tri_error *err) {
     int64_t split = r->a->n_rows;
     int64_t n_a = first >= split ? 0 : first + n <= split ? n : split - first;
     if (n_a > 0) TRI_TRY(read_rows(r->a, first, n_a, out, scratch, err));
     if (n_a == n) return TRI_OK;
-    return read_rows(
-        r->b, first + n_a - split, n - n_a, out + n_a * r->row_bytes, scratch, err);
+    return read_rows(r->b, first + n_a - split, n - n_a, out + n_a * r->row_bytes, scratch, err);
 }
 
-static tri_status read_columns(const tri_recipe *r, int64_t first, int64_t n, uint8_t *out,
-    uint8_t *scratch, tri_error *err) {
+static tri_status read_columns(
+    const tri_recipe *r, int64_t first, int64_t n, uint8_t *out, uint8_t *scratch, tri_error *err) {
     uint8_t *rows = take(&scratch, n * r->a->row_bytes);
     int64_t offset = tri_dtype_row_bytes(r->dtype, r->first);
     TRI_TRY(read_rows(r->a, first, n, rows, scratch, err));
@@ -290,11 +289,10 @@ static tri_status read_columns(const tri_recipe *r, int64_t first, int64_t n, ui
 }
 
 /* Converted leaf, cast, affine: through floats. */
-static tri_status read_converted(const tri_recipe *r, int64_t first, int64_t n, uint8_t *out,
-    uint8_t *scratch, tri_error *err) {
+static tri_status read_converted(
+    const tri_recipe *r, int64_t first, int64_t n, uint8_t *out, uint8_t *scratch, tri_error *err) {
     const tri_recipe *from = r->kind == RECIPE_LEAF ? r : r->a;
-    float *floats =
-        r->dtype == TRI_F32 ? (float *)(void *)out : take(&scratch, float_bytes(r, n));
+    float *floats = r->dtype == TRI_F32 ? (float *)(void *)out : take(&scratch, float_bytes(r, n));
     TRI_TRY(read_floats(from, first, n, floats, scratch, err));
     if (r->kind == RECIPE_AFFINE)
         tri_constant_affine(floats, n * r->n_columns, r->factor, r->offset);
@@ -302,8 +300,8 @@ static tri_status read_converted(const tri_recipe *r, int64_t first, int64_t n, 
     return TRI_OK;
 }
 
-static tri_status read_quantized(const tri_recipe *r, int64_t first, int64_t n, uint8_t *out,
-    uint8_t *scratch, tri_error *err) {
+static tri_status read_quantized(
+    const tri_recipe *r, int64_t first, int64_t n, uint8_t *out, uint8_t *scratch, tri_error *err) {
     int64_t n_columns = r->a->n_columns;
     float *floats = take(&scratch, float_bytes(r->a, n));
     TRI_TRY(read_floats(r->a, first, n, floats, scratch, err));
@@ -318,8 +316,8 @@ static tri_status read_quantized(const tri_recipe *r, int64_t first, int64_t n, 
     return TRI_OK;
 }
 
-static tri_status read_rows(const tri_recipe *r, int64_t first, int64_t n, uint8_t *out,
-    uint8_t *scratch, tri_error *err) {
+static tri_status read_rows(
+    const tri_recipe *r, int64_t first, int64_t n, uint8_t *out, uint8_t *scratch, tri_error *err) {
     TRI_ASSERT(first >= 0 && n >= 0 && first + n <= r->n_rows);
     switch (r->kind) {
     case RECIPE_LEAF:
@@ -344,7 +342,7 @@ static tri_status read_rows(const tri_recipe *r, int64_t first, int64_t n, uint8
     return TRI_FAIL(err, TRI_E_INTERNAL, "a recipe of no kind");
 }
 
-tri_status tri_recipe_read(const tri_recipe *r, int64_t first, int64_t n, void *out,
-    void *scratch, tri_error *err) {
+tri_status tri_recipe_read(
+    const tri_recipe *r, int64_t first, int64_t n, void *out, void *scratch, tri_error *err) {
     return read_rows(r, first, n, out, scratch, err);
 }

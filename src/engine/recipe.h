@@ -2,12 +2,12 @@
  *
  * A stored tensor derives from canonical weights through the graph's constant ops (concat_rows,
  * cast, quantize, ...).  A recipe pulls rows through that expression: nothing but the rows in hand
- * is in memory, whatever the tensor's size.  Leaves come from a supply, which may also answer for an
- * inner expression: that is how an engine's own tensors are unpacked again.
+ * is in memory, whatever the tensor's size.  Leaves come from a supply, which may also answer for
+ * an inner expression: that is how an engine's own tensors are unpacked again.
  *
  * Rows: dims[0] of the value, each the product of the other dims; a vector [N] has N rows of one
- * element.  Recipes live in the caller's arena and are read-only once made: any number of threads may
- * read rows, each with its own scratch. */
+ * element.  Recipes live in the caller's arena and are read-only once made: any number of threads
+ * may read rows, each with its own scratch. */
 #ifndef TRI_ENGINE_RECIPE_H
 #define TRI_ENGINE_RECIPE_H
 
@@ -42,8 +42,8 @@ int64_t tri_recipe_rows(const tri_recipe *recipe);
 int64_t tri_recipe_row_bytes(const tri_recipe *recipe);
 /* Scratch that reading n rows takes. */
 int64_t tri_recipe_scratch_bytes(const tri_recipe *recipe, int64_t n);
-tri_status tri_recipe_read(const tri_recipe *recipe, int64_t first, int64_t n, void *out,
-    void *scratch, tri_error *err);
+tri_status tri_recipe_read(
+    const tri_recipe *recipe, int64_t first, int64_t n, void *out, void *scratch, tri_error *err);
 
 /* The value below pack and tie: what is stored, before it was packed. */
 const tri_value *tri_value_unpacked(const tri_value *value);

@@ -1,9 +1,9 @@
 /* recovery.c - derivations run backwards: from what an engine stores to what it was made of.
  *
  * Walking down from each stored tensor, every step that loses nothing gives a place where its
- * operand can be read: pack is undone by the layout, concat_rows by taking the rows apart, a cast to
- * a wider type by rounding back, which changes nothing.  Steps that lose end the walk; what stands
- * above them is still known as a whole, so that quantised weights can be packed anew. */
+ * operand can be read: pack is undone by the layout, concat_rows by taking the rows apart, a cast
+ * to a wider type by rounding back, which changes nothing.  Steps that lose end the walk; what
+ * stands above them is still known as a whole, so that quantised weights can be packed anew. */
 #include "engine/supply.h"
 
 #include <stdlib.h>
@@ -37,8 +37,8 @@ static tri_status add(
         if (!key)
             rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
         else
-            rc = tri_map_put(&r->index, (tri_str){key, text.len},
-                (int64_t)(r->found.len / sizeof *at), err);
+            rc = tri_map_put(
+                &r->index, (tri_str){key, text.len}, (int64_t)(r->found.len / sizeof *at), err);
         if (!rc) tri_buf_append(&r->found, at, sizeof *at);
         if (!rc) rc = tri_buf_status(&r->found, err);
     }
@@ -135,7 +135,8 @@ static tri_status fail_lost(const tri_recovery *r, const char *name, tri_error *
             "weight %s cannot be got back: %s was made of it by %s, which loses some of it", name,
             r->stored[i].name, r->stored[i].lossy_step);
     }
-    return TRI_FAIL(err, TRI_E_UNSUPPORTED, "weight %s cannot be got back: nothing stored has all of it", name);
+    return TRI_FAIL(
+        err, TRI_E_UNSUPPORTED, "weight %s cannot be got back: nothing stored has all of it", name);
 }
 
 static tri_status find_recovered(

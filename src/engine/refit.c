@@ -25,20 +25,20 @@ static tri_status compare(const char *engine, const char *model, tri_error *err)
         if (!tri_str_equal(a, b))
             return TRI_FAIL(err, TRI_E_ARGUMENT,
                 "it is not the engine's model: the engine has \"%.*s\" where it has \"%.*s\"",
-                (int)(a.len < SHOWN ? a.len : SHOWN), a.ptr,
-                (int)(b.len < SHOWN ? b.len : SHOWN), b.ptr);
+                (int)(a.len < SHOWN ? a.len : SHOWN), a.ptr, (int)(b.len < SHOWN ? b.len : SHOWN),
+                b.ptr);
         engine += a.len + 1;
         model += b.len + 1;
     }
 }
 
-tri_status tri_refit_check(const tri_rank *rank, const tri_source *source,
-    const tri_plugin_set *plugins, tri_error *err) {
+tri_status tri_refit_check(
+    const tri_rank *rank, const tri_source *source, const tri_plugin_set *plugins, tri_error *err) {
     tri_graph *engine = NULL, *model = NULL;
     tri_buf engine_text = {0}, model_text = {0};
     const tri_model_config *config = tri_source_config(source);
-    tri_status rc = tri_graph_parse_with(
-        &engine, rank->canonical.ptr, rank->canonical.len, plugins->ops, err);
+    tri_status rc =
+        tri_graph_parse_with(&engine, rank->canonical.ptr, rank->canonical.len, plugins->ops, err);
     if (rc) return rc;
     if (strcmp(engine->name, config->architecture) != 0) {
         rc = TRI_FAIL(err, TRI_E_ARGUMENT, "the engine is a %s, %s is a %s", engine->name,
@@ -81,8 +81,8 @@ typedef struct refitting {
 
 static bool is_made_anew(const char *name) {
     tri_str s = tri_str_of(name);
-    return strcmp(name, "config.json") == 0
-        || (tri_str_starts(s, "rank") && tri_str_ends(s, ".engine"));
+    return strcmp(name, "config.json") == 0 ||
+           (tri_str_starts(s, "rank") && tri_str_ends(s, ".engine"));
 }
 
 /* Tokenizer and whatever else lies in the directory, verbatim. */
@@ -142,14 +142,14 @@ tri_status tri_refit_with(const char *engine_dir, const char *model_dir, const c
     tri_dir_writer dir;
     if (!engine_dir || !model_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "refit: an engine and a model are needed");
+    if (output_dir) TRI_TRY(tri_dir_check_replaceable(output_dir, "rank0.engine", err));
     if (options) {
         opening.plugins = options->plugins;
         opening.n_plugins = options->n_plugins;
     }
     tri_status rc = tri_engine_open(&f.engine, engine_dir, &opening, err);
     if (!rc) rc = tri_source_for(&f.source, model_dir, &f.engine->spec, false, err);
-    if (!rc)
-        rc = check_all(f.engine->ranks, f.engine->n_ranks, f.source, &f.engine->plugins, err);
+    if (!rc) rc = check_all(f.engine->ranks, f.engine->n_ranks, f.source, &f.engine->plugins, err);
     if (!rc) rc = tri_team_create(&f.team, 0, err);
     if (!rc) rc = tri_dir_writer_open(&dir, output_dir ? output_dir : engine_dir, err);
     if (rc) goto done;
@@ -169,8 +169,7 @@ done:
 
 tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *output_dir,
     tri_build_progress progress, void *progress_user, tri_error *err) {
-    return tri_refit_with(
-        engine_dir, model_dir, output_dir, NULL, progress, progress_user, err);
+    return tri_refit_with(engine_dir, model_dir, output_dir, NULL, progress, progress_user, err);
 }
 
 /* ---- live ---- */
@@ -186,14 +185,14 @@ static void destroy_set(tri_weight_set *set) {
     free(set);
 }
 
-static tri_status reserve_set(const tri_rank *rank, tri_weight_set *set, uint8_t ***places,
-    tri_error *err) {
+static tri_status reserve_set(
+    const tri_rank *rank, tri_weight_set *set, uint8_t ***places, tri_error *err) {
     int64_t n_bytes = TRI_ENGINE_PAGE;
     for (int32_t i = 0; i < rank->n_stored; i++)
         n_bytes += aligned(rank->stored_bytes[i]);
     *places = TRI_NEW_N(&set->arena, uint8_t *, rank->n_stored + 1);
-    void *memory = mmap(
-        NULL, (size_t)n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, (size_t)n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED || !*places) {
         if (memory != MAP_FAILED) munmap(memory, (size_t)n_bytes);
         return TRI_FAIL(err, TRI_E_MEMORY, "no %" PRId64 " bytes for the new weights", n_bytes);
@@ -220,8 +219,8 @@ static tri_status stage_rank(tri_engine *e, int32_t r, const tri_source *source,
     tri_arena_init(&(*set)->arena, 0);
     TRI_TRY(reserve_set(rank, *set, &places, err));
     for (int32_t i = 0; i < rank->n_stored; i++) {
-        tri_status rc = tri_derive(
-            rank->stored[i].value, &supply, e->plugins.kernels, team, places[i], err);
+        tri_status rc =
+            tri_derive(rank->stored[i].value, &supply, e->plugins.kernels, team, places[i], err);
         if (rc) {
             tri_error_context(err, "%s", rank->stored[i].name);
             return rc;

@@ -25,8 +25,8 @@ typedef struct repacking {
 
 /* ---- one rank ---- */
 
-static tri_status lower_again(tri_rank *to, const tri_rank *from, const repacking *r,
-    tri_select *select, tri_error *err) {
+static tri_status lower_again(
+    tri_rank *to, const tri_rank *from, const repacking *r, tri_select *select, tri_error *err) {
     tri_graph *canonical = NULL;
     tri_engine_spec spec = from->spec;
     spec.isa = tri_isa_shown(r->isa);
@@ -51,8 +51,7 @@ static tri_status write_again(const tri_rank *to, const tri_rank *from, const re
             &recovery, from->stored, data, from->n_stored, r->plugins->kernels, err);
     if (rc) goto done;
     tri_supply supply = tri_supply_recovery(&recovery);
-    const tri_rank_writing writing = {
-        .plugins = r->plugins, .supply = &supply, .team = r->team};
+    const tri_rank_writing writing = {.plugins = r->plugins, .supply = &supply, .team = r->team};
     rc = tri_rank_write(to, path, &writing, err);
     tri_recovery_destroy(&recovery);
 
@@ -105,8 +104,7 @@ static tri_status make(repacking *r, const char *path, tri_arena *arena, tri_err
 }
 
 /* What the engine is: the sums that its files keep of themselves. */
-static tri_status make_key(
-    const repacking *r, tri_arena *arena, uint64_t *key, tri_error *err) {
+static tri_status make_key(const repacking *r, tri_arena *arena, uint64_t *key, tri_error *err) {
     tri_buf text = {0};
     tri_status rc = TRI_OK;
     tri_buf_printf(&text, "%s %s", TRI_VERSION_STRING, r->isa);
@@ -148,8 +146,8 @@ tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
     r.n_ranks = config.tp_size * config.pp_size;
     rc = make_key(&r, arena, &key, err);
     if (rc) goto done;
-    const char *made = tri_arena_printf(arena, "%s/repacked-%s-%016" PRIx64, cache_dir,
-        tri_isa_shown(isa), key);
+    const char *made =
+        tri_arena_printf(arena, "%s/repacked-%s-%016" PRIx64, cache_dir, tri_isa_shown(isa), key);
     if (!made) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     if (!rc) rc = tri_path_make_dirs(cache_dir, err);
     if (!rc) rc = make_under_lock(&r, made, arena, err);

@@ -38,8 +38,7 @@ static int32_t node_tokens_per_block(const tri_graph *g, const tri_node *node) {
 tri_status tri_select_describe(const tri_select *select, const tri_graph *g, const tri_node *node,
     tri_arena *arena, tri_plugin_desc **desc, tri_error *err) {
     tri_plugin_desc *d = TRI_NEW(arena, tri_plugin_desc);
-    tri_plugin_type *types =
-        TRI_NEW_N(arena, tri_plugin_type, node->n_operands + node->n_results);
+    tri_plugin_type *types = TRI_NEW_N(arena, tri_plugin_type, node->n_operands + node->n_results);
     tri_plugin_field *fields = TRI_NEW_N(arena, tri_plugin_field, node->n_attrs);
     if (!d || !types || !fields)
         return TRI_FAIL(err, TRI_E_MEMORY, "%s: out of memory", tri_node_op_name(node));

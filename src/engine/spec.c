@@ -18,8 +18,7 @@ const char *tri_isa_of(const char *shown) {
 
 /* ---- from options ---- */
 
-tri_status tri_option_dtype(
-    const char *flag, const char *value, tri_dtype *dtype, tri_error *err) {
+tri_status tri_option_dtype(const char *flag, const char *value, tri_dtype *dtype, tri_error *err) {
     static const char *const names[] = {"auto", "float32", "float16", "bfloat16"};
     static const tri_dtype dtypes[] = {TRI_N_DTYPES, TRI_F32, TRI_F16, TRI_BF16};
     if (!value) value = "auto";
@@ -29,8 +28,8 @@ tri_status tri_option_dtype(
             return TRI_OK;
         }
     }
-    return TRI_FAIL(err, TRI_E_ARGUMENT,
-        "%s is '%s'; auto, float32, float16 and bfloat16 can be", flag, value);
+    return TRI_FAIL(
+        err, TRI_E_ARGUMENT, "%s is '%s'; auto, float32, float16 and bfloat16 can be", flag, value);
 }
 
 static tri_status activation_of(const char *value, const char **activation, tri_error *err) {
@@ -61,8 +60,7 @@ static tri_status weight_only_of(
         p->group_size = options->group_size == 0 ? 128 : options->group_size;
         if (options->group_size == -1) p->group_size = 0;
     } else {
-        return TRI_FAIL(
-            err, TRI_E_ARGUMENT, "weight_only is '%s'; int8 and int4 can be", value);
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "weight_only is '%s'; int8 and int4 can be", value);
     }
     if (p->group_size < 0 || p->group_size > 1 << 20 || p->group_size % 32 != 0)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
@@ -71,8 +69,7 @@ static tri_status weight_only_of(
     return TRI_OK;
 }
 
-static tri_status within(
-    const char *flag, int64_t value, int64_t max, tri_error *err) {
+static tri_status within(const char *flag, int64_t value, int64_t max, tri_error *err) {
     if (value < 0 || value > max)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "%s is %" PRId64 "; 1 to %" PRId64 " can be, 0 means the default", flag, value, max);
@@ -113,8 +110,7 @@ tri_status tri_spec_from_options(tri_engine_spec *spec, const tri_build_options 
             "tri_build_options.struct_size is %" PRIu32 ", this library reads %zu",
             options->struct_size, sizeof *options);
     if (strcmp(s.target, "cpu") != 0 && strcmp(s.target, "null") != 0)
-        return TRI_FAIL(
-            err, TRI_E_UNSUPPORTED, "target is '%s'; cpu and null can be", s.target);
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED, "target is '%s'; cpu and null can be", s.target);
     TRI_TRY(check_numbers(options, err));
     TRI_TRY(isa_for(options, machine_isa, &s.isa, err));
     TRI_TRY(tri_option_dtype("dtype", options->dtype, &s.precision.weights, err));
@@ -175,8 +171,8 @@ void tri_spec_write(const tri_engine_spec *spec, tri_json_writer *w) {
     tri_json_end_object(w);
 }
 
-static tri_status read_dtype(const tri_json *object, const char *key, uint32_t allowed,
-    tri_dtype *dtype, tri_error *err) {
+static tri_status read_dtype(
+    const tri_json *object, const char *key, uint32_t allowed, tri_dtype *dtype, tri_error *err) {
     const char *name = NULL;
     tri_dtype parsed;
     TRI_TRY(tri_json_read_string(object, key, &name, err));
@@ -212,8 +208,8 @@ static tri_status read_names(
     TRI_TRY(tri_json_read_string(object, "isa", &isa, err));
     if (!target || !isa) return TRI_FAIL(err, TRI_E_FORMAT, "target or isa is missing");
     if (strcmp(target, "cpu") != 0 && strcmp(target, "null") != 0)
-        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
-            "built for target '%s'; this build runs cpu and null", target);
+        return TRI_FAIL(
+            err, TRI_E_UNSUPPORTED, "built for target '%s'; this build runs cpu and null", target);
     s->target = tri_arena_strdup(arena, target);
     s->isa = tri_arena_strdup(arena, isa);
     if (!s->target || !s->isa) return TRI_FAIL(err, TRI_E_MEMORY, "build settings: out of memory");
@@ -229,8 +225,8 @@ tri_status tri_spec_read(
     TRI_TRY(read_names(&s, object, arena, err));
     TRI_TRY(read_dtype(object, "weights", floats, &s.precision.weights, err));
     TRI_TRY(read_dtype(object, "kv_cache", floats, &s.precision.kv, err));
-    TRI_TRY(read_dtype(object, "weight_only", 1u << TRI_I8 | 1u << TRI_I4,
-        &s.precision.weight_only, err));
+    TRI_TRY(read_dtype(
+        object, "weight_only", 1u << TRI_I8 | 1u << TRI_I4, &s.precision.weight_only, err));
     TRI_TRY(tri_json_read_i32(object, "group_size", 0, 1 << 20, &s.precision.group_size, err));
     TRI_TRY(tri_json_read_i32(object, "tp_size", 1, MAX_RANKS, &s.tp_size, err));
     TRI_TRY(tri_json_read_i32(object, "pp_size", 1, MAX_RANKS, &s.pp_size, err));

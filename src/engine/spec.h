@@ -19,14 +19,12 @@ typedef struct tri_engine_spec {
 } tri_engine_spec;
 
 /* Checks the options (struct_size, names, ranges) and fills what does not depend on the model: not
- * rank, sizes of the mapping, max_seq_len; precision.kv stays TRI_N_DTYPES for "auto".  machine_isa:
+ * rank, sizes of the mapping, max_seq_len; precision.kv stays TRI_N_DTYPES for "auto". machine_isa:
  * what this machine has, in our names ("" is generic). */
-tri_status tri_spec_from_options(
-    tri_engine_spec *spec, const tri_build_options *options, const char *machine_isa,
-    tri_error *err);
+tri_status tri_spec_from_options(tri_engine_spec *spec, const tri_build_options *options,
+    const char *machine_isa, tri_error *err);
 /* `dtype` of the options: TRI_N_DTYPES for auto. */
-tri_status tri_option_dtype(
-    const char *flag, const char *value, tri_dtype *dtype, tri_error *err);
+tri_status tri_option_dtype(const char *flag, const char *value, tri_dtype *dtype, tri_error *err);
 
 void tri_spec_write(const tri_engine_spec *spec, tri_json_writer *w); /* one object */
 /* Strings go into the arena; hostile: every value is checked. */

@@ -12,8 +12,8 @@ static void launch(void *state, const tri_plugin_launch *l) {
         const int32_t *from = inputs->kinds[i] == TRI_STEP_TOKENS      ? TRI_STEP_I32(step, tokens)
                               : inputs->kinds[i] == TRI_STEP_POSITIONS ? l->step->positions
                                                                        : l->step->rows;
-        int32_t n = inputs->kinds[i] == TRI_STEP_ROWS ? l->step->extents.n_rows
-                                                      : l->step->extents.n_tokens;
+        int32_t n =
+            inputs->kinds[i] == TRI_STEP_ROWS ? l->step->extents.n_rows : l->step->extents.n_tokens;
         if (n > 0) memcpy(l->outputs[i].data, from, (size_t)n * sizeof *from);
     }
 }

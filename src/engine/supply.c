@@ -51,8 +51,7 @@ static tri_status find_in_source(
         return TRI_FAIL(err, TRI_E_ARGUMENT, "weight %s is %s in %s, %s is due", name,
             tri_type_print(&weight->type).s, tri_source_path(s->source),
             tri_type_print(&value->type).s);
-    *leaf = (tri_leaf){
-        .dtype = weight->type.dtype, .user = s, .index = index, .read = read_source};
+    *leaf = (tri_leaf){.dtype = weight->type.dtype, .user = s, .index = index, .read = read_source};
     *found = true;
     return TRI_OK;
 }

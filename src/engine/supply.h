@@ -38,8 +38,8 @@ typedef struct tri_recovery {
     int32_t n_stored;
 } tri_recovery;
 
-/* What the stored tensors (data[i] of stored[i]) can give back: each step's inverse, as long as steps
- * lose nothing.  Everything is borrowed. */
+/* What the stored tensors (data[i] of stored[i]) can give back: each step's inverse, as long as
+ * steps lose nothing.  Everything is borrowed. */
 tri_status tri_recovery_create(tri_recovery *recovery, const tri_stored *stored,
     const uint8_t *const *data, int32_t n_stored, const tri_kernels *kernels, tri_error *err);
 void tri_recovery_destroy(tri_recovery *recovery);

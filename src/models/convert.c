@@ -112,7 +112,8 @@ tri_status tri_convert(tri_source *source, const char *output_dir, tri_progress_
     tri_arena_init(&arena, 0);
     tri_conversion c = {.source = source, .progress = progress, .user = progress_user};
 
-    tri_status rc = tri_dir_writer_open(&dir, output_dir, err);
+    tri_status rc = tri_dir_check_replaceable(output_dir, "rank0.safetensors", err);
+    if (!rc) rc = tri_dir_writer_open(&dir, output_dir, err);
     if (rc) goto done;
     c.dir = dir.path;
     rc = fill_directory(&c, &arena, err);

@@ -186,7 +186,7 @@ static bool keeps_operands(const tri_node *node) {
     case TRI_OP_TIE:
         return true;
     case TRI_OP_CAST:
-        return widens(node->operands[0]->type.dtype, node->results[0]->type.dtype);
+        return widens(tri_node_operand(node, "x")->type.dtype, node->results[0]->type.dtype);
     default:
         return false;
     }
@@ -224,7 +224,7 @@ static const char *find_lossy_step(const folder *f, const tri_value *value) {
         if (step) return step;
     }
     if (node->n_operands == 0 || keeps_operands(node)) return NULL;
-    if (node->op == TRI_OP_SLICE_ROWS && is_covered(f, node->operands[0])) return NULL;
+    if (node->op == TRI_OP_SLICE_ROWS && is_covered(f, tri_node_operand(node, "x"))) return NULL;
     return node->plugin ? node->plugin : tri_op_get(node->op)->name;
 }
 

@@ -1,19 +1,23 @@
-/* passes.h - IR to IR.  Each pass is a pure function of graph and arguments; verify runs between
- * passes.
+/* passes.h - IR to IR.  Each pass is a pure function of graph and arguments, deterministic, and
+ * leaves a graph whose types are inferred and which tri_graph_verify takes.
  *
- * Order at build: shard, precision, fuse, quantize, layout, fold's naming, then the memory plan.
- * What a device can do comes in as facts (tri_target), never as device code. */
+ * Order at build: shard, precision, fuse, layout, fold's naming, then the memory plan.  What a
+ * device can do comes in as facts (tri_target), never as device code.
+ *
+ * A pass that fails may leave the graph half changed: destroy it (shard changes nothing then).  All
+ * but shard can be run again and find nothing to do; shard refuses a graph that it has split. */
 #ifndef TRI_PASSES_PASSES_H
 #define TRI_PASSES_PASSES_H
 
 #include "graph/ir.h"
 
 /* ---- shard.c: full-width graph of a stage -> rank tp_rank's part ----
- * Weights take their shard's type (declared in the graph as `name` with local dims by the caller:
- * the source already serves shards), n_heads and columns shrink, all_reduce follows row-parallel
- * linears (bias after it), vocabulary-parallel embedding and logits get their offset, all_reduce
- * and all_gather.  KV heads are duplicated when fewer than ranks.  Heads or widths that do not
- * divide are errors that name both. */
+ * The graph is made with full-width weights.  Each rank's types follow from the names (shard.c says
+ * how); a caller may declare the shards it has (tri_graph_set_weight_type) between making the graph
+ * and this pass, and is then held to them.  Only so is the embedding table split:
+ * use_parallel_embedding.  n_heads, columns and caches shrink; all_reduce follows row-parallel
+ * linears, whose bias only rank 0 adds; logits are gathered.  KV heads are duplicated when fewer
+ * than ranks.  Heads or widths that do not divide are errors that name both. */
 tri_status tri_pass_shard(tri_graph *g, int32_t tp_size, int32_t tp_rank, tri_error *err);
 
 /* ---- precision.c: how numbers are held ---- */
@@ -30,9 +34,10 @@ typedef struct tri_precision {
  * `quantize_scales`), sets cache dtypes.  Vectors (norms, biases) become f32. */
 tri_status tri_pass_precision(tri_graph *g, const tri_precision *precision, tri_error *err);
 
-/* ---- fuse.c ---- add + rms_norm -> add_rms_norm; mlp.fc and mlp.gate -> one linear on concat_rows
- * + gated activation; norms per head + rope + kv_write -> rope_kv_write; residual add into linear's
- * accumulator where no norm takes it; affine on constants and chains of affine. */
+/* ---- fuse.c ---- mlp.fc and mlp.gate -> one linear on concat_rows + gated activation; norms per
+ * head + rope + kv_write -> rope_kv_write; a linear added to something -> its accumulator, also
+ * where a norm follows (fuse.c says why); any other add + rms_norm -> add_rms_norm; chains of
+ * affine. */
 tri_status tri_pass_fuse(tri_graph *g, tri_error *err);
 
 /* ---- layout.c ---- asks which layout each constant operand of each op should be stored in and
@@ -41,16 +46,17 @@ tri_status tri_pass_fuse(tri_graph *g, tri_error *err);
 typedef struct tri_target {
     void *user;
     /* Layouts that some kernel takes for operand `slot` of node, preferred first; 0: none supports
-     * the node (err says why). */
+     * the node (err says why).  The graph asked about is unpacked throughout; slot is a constant.
+     */
     int32_t (*layouts)(void *user, const tri_graph *g, const tri_node *node, int32_t slot,
         const char **layouts, int32_t room, tri_error *err);
 } tri_target;
 tri_status tri_pass_layout(tri_graph *g, const tri_target *target, tri_error *err);
 
 /* ---- fold.c ---- every maximal constant expression used by a non-constant node becomes one stored
- * tensor: what the engine file holds.  Names: the weight's own when it is just a weight (or its
- * cast or pack), else made from the scope and the weights' names; unique and stable from build to
- * build. */
+ * tensor: what the engine file holds.  Equal expressions become one value in the graph.  Names: the
+ * weight's own when it is just a weight (or its cast or pack), else made from the weights' names
+ * ("transformer.layers.3.mlp.fc+gate.weight"); unique and stable from build to build. */
 typedef struct tri_stored {
     const char *name;
     tri_value *value;       /* root of the expression */
@@ -62,8 +68,11 @@ tri_status tri_pass_fold(
     tri_graph *g, tri_arena *arena, tri_stored **stored, int32_t *n_stored, tri_error *err);
 
 /* ---- memory.c ---- where each activation lives, for given limits on T, S, R.  Values whose lives
- * do not overlap share memory; `columns` of a value are views of it (row stride of the parent). One
- * function both sizes and places, so that they cannot disagree. */
+ * do not overlap share memory; `columns` of a value are views of it (row stride of the parent);
+ * all others have dense rows from a multiple of 64 bytes.  A result may lie exactly over an operand
+ * that ends there, of add, mul, affine, softcap, activation, all_reduce and linear's accumulator.
+ * Inputs and outputs keep their place through the step.  One function both sizes and places, so
+ * that they cannot disagree. */
 typedef struct tri_placement {
     const tri_value *value;
     int64_t offset_bytes, row_stride_bytes, n_bytes;

@@ -6,6 +6,7 @@ computed here from the HF tensors with numpy, from the format's description alon
   fewer than ranks; mlp.fc is gate_proj and mlp.gate is up_proj; fc and gate are cut by rows, dense
   and proj by columns; lm_head by rows, padded with zeros; embedding and norms are whole."""
 
+import functools
 import json
 import shutil
 
@@ -302,6 +303,7 @@ def unpermute(rows, n_heads):
     return heads.swapaxes(1, 2).reshape(rows.shape)
 
 
+@functools.cache
 def read_gguf(path):
     """Canonical name -> (GGML type, stored rows): whole tensors, q and k in transformers' order.
     qkv comes in three when their types differ."""

@@ -218,6 +218,21 @@ static void directory_is_made_whole_or_not_at_all(void **state) {
     assert_int_equal(n_entries(f, in_dir(f, "engines/smol")), 1);
 }
 
+static void directory_of_others_is_not_replaceable(void **state) {
+    fixture *f = *state;
+    const char *dir = in_dir(f, "home");
+    tri_error err = {0};
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_OK); /* absent */
+    assert_int_equal(tri_path_make_dirs(dir, NULL), TRI_OK);
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_OK); /* empty */
+    assert_int_equal(tri_file_replace(in_dir(f, "home/thesis"), "1", 1, NULL), TRI_OK);
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_E_ARGUMENT);
+    assert_non_null(strstr(err.message, dir));
+    assert_non_null(strstr(err.message, "thesis"));
+    assert_int_equal(tri_file_replace(in_dir(f, "home/rank0"), "1", 1, NULL), TRI_OK);
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_OK);
+}
+
 typedef struct {
     const char *path;
     _Atomic int *inside, *most;
@@ -274,6 +289,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(paths, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             directory_is_made_whole_or_not_at_all, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            directory_of_others_is_not_replaceable, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(lock_excludes, make_dir, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,19 +38,19 @@ static void context_without_an_error_does_nothing(void **state) {
 static void messages_are_one_line_of_whole_characters(void **state) {
     (void)state;
     tri_error err = {0};
-    TRI_FAIL(&err, TRI_E_FORMAT, "a\nb\tc");
+    (void)TRI_FAIL(&err, TRI_E_FORMAT, "a\nb\tc");
     assert_string_equal(err.message, "a b c");
 
     /* 1022 letters and a two-byte character: the cut falls inside the character. */
     char text[1100];
     memset(text, 'x', sizeof text);
     memcpy(text + 1022, "\xC3\xA9y", 4);
-    TRI_FAIL(&err, TRI_E_FORMAT, "%s", text);
+    (void)TRI_FAIL(&err, TRI_E_FORMAT, "%s", text);
     assert_int_equal(strlen(err.message), 1022);
     assert_int_equal(err.message[1021], 'x');
     tri_error_context(&err, "%s", text);
     assert_int_equal(strlen(err.message), 1022);
-    TRI_FAIL(&err, TRI_E_IO, "%s", err.message);
+    (void)TRI_FAIL(&err, TRI_E_IO, "%s", err.message);
     assert_int_equal(strlen(err.message), 1022);
 }
 

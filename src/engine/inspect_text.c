@@ -1,0 +1,120 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/inspect.h"
+
+typedef struct shape_text {
+    char s[96];
+} shape_text;
+
+static shape_text shape_of(const tri_inspect_entry *e) {
+    shape_text out = {.s = "["};
+    size_t n = 1;
+    for (int32_t i = 0; i < e->n_dims && n < sizeof out.s - 24; i++)
+        n += (size_t)snprintf(out.s + n, sizeof out.s - n, "%s%" PRId64, i ? ", " : "", e->dims[i]);
+    (void)snprintf(out.s + n, sizeof out.s - n, "]");
+    return out;
+}
+
+static int width_of(const tri_inspect_file *f) {
+    int width = 20;
+    for (int32_t i = 0; i < f->n_entries; i++) {
+        int n = (int)strlen(f->entries[i].name);
+        if (n > width && n <= 64) width = n;
+    }
+    return width;
+}
+
+/* ---- parts ---- */
+
+static void show_head(const tri_inspection *in, tri_buf *out) {
+    tri_buf_printf(out, "%s: %s\n", in->path, in->what);
+    for (int32_t i = 0; i < in->n_facts; i++) {
+        char label[32];
+        (void)snprintf(label, sizeof label, "%s", in->facts[i].key);
+        for (char *c = label; *c; c++)
+            *c = *c == '_' ? ' ' : *c;
+        tri_buf_printf(out, "  %-10s  %s\n", label, in->facts[i].value);
+    }
+}
+
+typedef struct share {
+    int32_t n_entries;
+    int64_t n_bytes;
+} share;
+
+static int64_t add_shares(const tri_inspection *in, share shares[TRI_N_ENTRY_KINDS]) {
+    int64_t total = 0;
+    for (int32_t f = 0; f < in->n_files; f++) {
+        total += in->files[f].n_bytes;
+        for (int32_t i = 0; i < in->files[f].n_entries; i++) {
+            const tri_inspect_entry *e = &in->files[f].entries[i];
+            shares[e->kind].n_entries++;
+            shares[e->kind].n_bytes += e->n_bytes;
+        }
+    }
+    return total;
+}
+
+static void show_share(tri_buf *out, const char *name, int32_t n, int64_t bytes, int64_t total) {
+    if (n >= 0)
+        tri_buf_printf(out, "  %-10s %8" PRId32, name, n);
+    else
+        tri_buf_printf(out, "  %-10s %8s", name, "");
+    tri_buf_printf(out, "  %10s  %5.1f %%\n", tri_inspect_bytes(bytes).s,
+        total > 0 ? 100.0 * (double)bytes / (double)total : 0.0);
+}
+
+/* Weights or code? */
+static void show_kinds(const tri_inspection *in, tri_buf *out) {
+    share shares[TRI_N_ENTRY_KINDS] = {0};
+    int64_t total = add_shares(in, shares), listed = 0;
+    tri_buf_printf(out, "\n  %-10s %8s  %10s  %7s\n", "kind", "entries", "bytes", "share");
+    for (int32_t k = 0; k < TRI_N_ENTRY_KINDS; k++) {
+        listed += shares[k].n_bytes;
+        bool always = k == TRI_ENTRY_WEIGHT || k == TRI_ENTRY_CODE;
+        if (shares[k].n_entries > 0 || always)
+            show_share(out, tri_entry_kind_name((tri_entry_kind)k), shares[k].n_entries,
+                shares[k].n_bytes, total);
+    }
+    show_share(out, "headers", -1, total - listed, total);
+    show_share(out, "all", -1, total, total);
+}
+
+static void show_entry(const tri_inspect_entry *e, int width, bool weights, tri_buf *out) {
+    tri_buf_printf(out, "  %-*s  %-9s  %-6s  %-16s  %10s", width, e->name,
+        tri_entry_kind_name(e->kind), e->dtype, e->kind == TRI_ENTRY_WEIGHT ? shape_of(e).s : "",
+        e->stripped ? "stripped" : tri_inspect_bytes(e->n_bytes).s);
+    if (weights && e->kind == TRI_ENTRY_WEIGHT) {
+        tri_buf_printf(out, "  %-8s", e->layout);
+        if (e->derivation) tri_buf_printf(out, "  %s", e->derivation);
+        if (e->lossy) tri_buf_printf(out, "  (lossy: %s)", e->lossy);
+    }
+    tri_buf_putc(out, '\n');
+}
+
+static void show_entries(const tri_inspect_file *f, bool weights, tri_buf *out) {
+    int width = width_of(f);
+    tri_buf_printf(out, "\n  %s, %s\n", f->name, tri_inspect_bytes(f->n_bytes).s);
+    tri_buf_printf(out, "  %-*s  %-9s  %-6s  %-16s  %10s%s\n", width, "entry", "kind", "dtype",
+        "shape", "bytes", weights ? "  layout    derivation" : "");
+    for (int32_t i = 0; i < f->n_entries; i++) {
+        const tri_inspect_entry *e = &f->entries[i];
+        if (e->kind == TRI_ENTRY_PADDING) continue; /* counted above */
+        if (weights && e->kind != TRI_ENTRY_WEIGHT) continue;
+        show_entry(e, width, weights, out);
+    }
+}
+
+void tri_inspect_show_text(const tri_inspection *in, uint32_t what, tri_buf *out) {
+    bool weights = what & TRI_INSPECT_WEIGHTS;
+    bool texts = in->graph || in->plan;
+    show_head(in, out);
+    if (!texts || weights) {
+        show_kinds(in, out);
+        for (int32_t f = 0; f < in->n_files; f++)
+            show_entries(&in->files[f], weights, out);
+    }
+    if (in->graph) tri_buf_printf(out, "\n%s", in->graph);
+    if (in->plan) tri_buf_printf(out, "\n%s", in->plan);
+}
