@@ -16,7 +16,7 @@
  *   tie_word_embeddings
  *
  * Then what they had no key for, under Hugging Face's names where it has one:
- *   attn_dense_bias          bias of attention.dense when not as attn_bias (ours)
+ *   attn_dense_bias          bias of attention.dense when not as usual (our own name)
  *   rotary_dim               elements of a head that rotate, when not all
  *   rope_local_base_freq     rope of sliding layers, when they have their own
  *   sliding_window, layer_types
@@ -35,6 +35,12 @@ static const char *const quant_names[] = {
 
 /* The old tools' default, written wherever the group size says nothing. */
 enum { CHECKPOINT_GROUP_SIZE = 128 };
+
+/* attention.dense has a bias where qkv has one, but not where the family always has that. */
+static bool usual_dense_bias(const tri_model_config *c) {
+    const tri_config_family *family = tri_config_family_find(c->architecture);
+    return c->attn_bias && !(family && family->always_qkv_bias);
+}
 
 /* ==== writing ==== */
 
@@ -217,11 +223,19 @@ static void write_tokens(const tri_model_config *c, tri_json_writer *w) {
     tri_json_end_array(w);
 }
 
+/* Also when it is 1 in a family that would scale by itself. */
+static void write_embedding_scale(const tri_model_config *c, tri_json_writer *w) {
+    const tri_config_family *family = tri_config_family_find(c->architecture);
+    double scale = c->embedding_scale;
+    if (scale == 0.0 && family && family->scales_embedding) scale = 1.0;
+    if (scale > 0.0) put_f64(w, "embedding_multiplier", scale);
+}
+
 void tri_model_config_write(const tri_model_config *config, tri_json_writer *w) {
     tri_json_begin_object(w);
     write_old_keys(config, w);
     put_bool(w, "tie_word_embeddings", config->tie_word_embeddings);
-    if (config->attn_dense_bias != config->attn_bias)
+    if (config->attn_dense_bias != usual_dense_bias(config))
         put_bool(w, "attn_dense_bias", config->attn_dense_bias);
     write_rope_keys(config, w);
     if (config->query_scale > 0.0)
@@ -231,7 +245,7 @@ void tri_model_config_write(const tri_model_config *config, tri_json_writer *w) 
     if (config->final_logit_softcap > 0.0)
         put_f64(w, "final_logit_softcapping", config->final_logit_softcap);
     write_layers(config, w);
-    if (config->embedding_scale > 0.0) put_f64(w, "embedding_multiplier", config->embedding_scale);
+    write_embedding_scale(config, w);
     write_tokens(config, w);
     tri_json_end_object(w);
 }
@@ -304,7 +318,7 @@ static tri_status read_details(checkpoint_reader *r) {
     TRI_TRY(tri_config_read_positive(r->root, "norm_epsilon", &c->norm_epsilon, r->err));
     TRI_TRY(read_bool(r, "qk_layernorm", &c->qk_layernorm));
     TRI_TRY(read_bool(r, "attn_bias", &c->attn_bias));
-    c->attn_dense_bias = c->attn_bias && !f->always_qkv_bias;
+    c->attn_dense_bias = usual_dense_bias(c);
     TRI_TRY(read_bool(r, "attn_dense_bias", &c->attn_dense_bias));
     TRI_TRY(read_bool(r, "mlp_bias", &c->mlp_bias));
     TRI_TRY(read_bool(r, "share_embedding_table", &shared));
@@ -316,7 +330,7 @@ static tri_status read_details(checkpoint_reader *r) {
         r->root, "attn_logit_softcapping", &c->attn_logit_softcap, r->err));
     TRI_TRY(tri_config_read_optional(
         r->root, "final_logit_softcapping", &c->final_logit_softcap, r->err));
-    return tri_config_read_optional(r->root, "embedding_multiplier", &c->embedding_scale, r->err);
+    return tri_config_read_positive(r->root, "embedding_multiplier", &c->embedding_scale, r->err);
 }
 
 static tri_status read_positions(checkpoint_reader *r, bool *interleaved) {

@@ -46,9 +46,8 @@ tri_status tri_config_dtype(const char *key, const char *name, tri_dtype *dtype,
 
 tri_status tri_config_read_optional(
     const tri_json *object, const char *key, double *value, tri_error *err) {
-    const tri_json *item = tri_json_get(object, key);
-    if (!item) return TRI_OK;
     double x = 0.0;
+    if (!tri_json_get(object, key)) return TRI_OK;
     TRI_TRY(tri_json_read_f64(object, key, &x, err));
     if (!isfinite(x) || x < 0.0) {
         return TRI_FAIL(err, TRI_E_FORMAT, "%s is %g, it must be finite and not negative", key, x);
@@ -59,7 +58,9 @@ tri_status tri_config_read_optional(
 
 tri_status tri_config_read_positive(
     const tri_json *object, const char *key, double *value, tri_error *err) {
-    double x = *value;
+    const tri_json *item = tri_json_get(object, key);
+    double x = 0.0;
+    if (!item || item->kind == TRI_JSON_NULL) return TRI_OK;
     TRI_TRY(tri_json_read_f64(object, key, &x, err));
     if (!isfinite(x) || x <= 0.0) {
         return TRI_FAIL(err, TRI_E_FORMAT, "%s is %g, it must be finite and above 0", key, x);

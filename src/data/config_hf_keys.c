@@ -44,6 +44,8 @@ static const restricted_key restricted[] = {
     {"embedding_multiplier", 1},
     {"attention_multiplier", 0},
     {"rope_interleaved", 0},
+    {"lm_head_bias", 0},
+    {"use_mrope", 0},
 };
 
 static bool is_neutral(const tri_json *value, double neutral) {
@@ -138,12 +140,12 @@ static const char *const known_keys[] = {
     "cross_attention_hidden_size", "decoder_start_token_id", "diversity_penalty", "do_sample",
     "dropout", "early_stopping", "embd_pdrop", "encoder_no_repeat_ngram_size",
     "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id",
-    "forced_eos_token_id", "hidden_dropout", "id2label", "initializer_range", "is_decoder",
-    "is_llama_config", "label2id", "length_penalty", "max_length", "min_length",
-    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences",
-    "output_attentions", "output_hidden_states", "output_scores", "prefix", "pretraining_tp",
-    "problem_type", "pruned_heads", "remove_invalid_values", "repetition_penalty", "resid_pdrop",
-    "return_dict", "return_dict_in_generate", "sep_token_id", "suppress_tokens",
+    "forced_eos_token_id", "full_attn_mod", "interpolate_factor", "hidden_dropout", "id2label",
+    "initializer_range", "is_decoder", "is_llama_config", "label2id", "length_penalty",
+    "max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams",
+    "num_return_sequences", "output_attentions", "output_hidden_states", "output_scores", "prefix",
+    "pretraining_tp", "problem_type", "pruned_heads", "remove_invalid_values", "repetition_penalty",
+    "resid_pdrop", "return_dict", "return_dict_in_generate", "sep_token_id", "suppress_tokens",
     "task_specific_params", "temperature", "tf_legacy_loss", "tie_encoder_decoder",
     "tokenizer_class", "top_k", "top_p", "torchscript", "transformers_version",
     "transformers.js_config", "typical_p", "unsloth_fixed", "unsloth_version", "use_bfloat16",

@@ -53,13 +53,22 @@ static tri_status check_numbers(const tri_model_config *c, tri_error *err) {
         {"norm_epsilon", c->norm_epsilon},
         {"attn_logit_softcapping", c->attn_logit_softcap},
         {"final_logit_softcapping", c->final_logit_softcap},
-        {"the scale of queries", c->query_scale},
-        {"the scale of embeddings", c->embedding_scale},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (isfinite(fields[i].value) && fields[i].value >= 0.0) continue;
         return TRI_FAIL(err, TRI_E_FORMAT, "%s is %g, it must be finite and not negative",
             fields[i].name, fields[i].value);
+    }
+    const struct {
+        const char *name;
+        double value;
+    } scales[] = {
+        {"the scale of queries", c->query_scale}, {"the scale of embeddings", c->embedding_scale}};
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        double x = scales[i].value;
+        if (x == 0.0 || (x >= 1e-6 && x <= 1e6)) continue;
+        return TRI_FAIL(
+            err, TRI_E_FORMAT, "%s is %g, it must be from 1e-6 to 1e6", scales[i].name, x);
     }
     return TRI_OK;
 }

@@ -247,6 +247,10 @@ tri_status tri_safetensors_writer_map(tri_safetensors_writer *w, uint8_t **file,
     return TRI_OK;
 }
 
+void tri_safetensors_writer_flush(tri_safetensors_writer *w, int64_t offset, int64_t n_bytes) {
+    if (w->mapped) (void)sync_file_range(w->file.fd, offset, n_bytes, SYNC_FILE_RANGE_WRITE);
+}
+
 tri_status tri_safetensors_writer_commit(tri_safetensors_writer *w, tri_error *err) {
     tri_status rc;
     if (!w->begun || w->written_bytes != w->data_bytes) {

@@ -5,7 +5,7 @@
 #include "engine/file.h"
 #include "engine/recipe.h"
 
-enum { SMALL_ALIGN = 64, MAX_NAME = 32 };
+enum { SMALL_ALIGN = 64, FLUSH_BYTES = 32 << 20 };
 
 /* One tensor of the file, in order. */
 typedef struct slot {
@@ -160,10 +160,11 @@ static tri_status declare_slots(
 /* ---- data ---- */
 
 /* Sums are taken as soon as a tensor is there, while it is in the caches. */
-static tri_status fill_slots(const layout_plan *p, uint8_t *file, int64_t header_bytes,
-    tri_engine_fill fill, void *user, tri_error *err) {
+static tri_status fill_slots(const layout_plan *p, tri_safetensors_writer *w, uint8_t *file,
+    int64_t header_bytes, tri_engine_fill fill, void *user, tri_error *err) {
     uint8_t *at = file + header_bytes;
     uint64_t *sums = (uint64_t *)(void *)at;
+    int64_t flushed = 0;
     sums[0] = tri_hash64(file, (size_t)header_bytes, 0);
     for (int32_t i = 0; i < p->n_slots; i++) {
         const slot *s = &p->slots[i];
@@ -178,6 +179,9 @@ static tri_status fill_slots(const layout_plan *p, uint8_t *file, int64_t header
         }
         sums[i + 1] = i == 0 ? 0 : tri_hash64(at, (size_t)s->n_bytes, 0);
         at += s->n_bytes;
+        if (at - file - flushed < FLUSH_BYTES) continue;
+        tri_safetensors_writer_flush(w, flushed, at - file - flushed);
+        flushed = at - file;
     }
     sums[p->n_slots + 1] = tri_hash64(sums, ((size_t)p->n_slots + 1) * sizeof *sums, 0);
     return TRI_OK;
@@ -200,7 +204,7 @@ tri_status tri_engine_file_write(const char *path, const tri_engine_contents *co
     if (!rc) rc = declare_slots(w, &p, contents, err);
     if (!rc) rc = tri_safetensors_writer_begin(w, TRI_ENGINE_PAGE, err);
     if (!rc) rc = tri_safetensors_writer_map(w, &file, &header_bytes, &n_bytes, err);
-    if (!rc) rc = fill_slots(&p, file, header_bytes, fill, user, err);
+    if (!rc) rc = fill_slots(&p, w, file, header_bytes, fill, user, err);
     if (rc) goto done;
     rc = tri_safetensors_writer_commit(w, err);
     w = NULL;

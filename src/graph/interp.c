@@ -1,3 +1,5 @@
+/* interp.c - slots, constants on demand, one node after the other; what each op means is in
+ * interp_<area>.c. */
 #include "graph/interp.h"
 
 #include <math.h>

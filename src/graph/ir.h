@@ -208,7 +208,9 @@ tri_status tri_graph_verify(const tri_graph *g, tri_error *err); /* rules listed
  *   %20, %21 = add_rms_norm(%2, %19, %3) eps=1e-05 : f32[T,576], f32[T,576]
  *   output logits = %99
  * }
- * Attributes at their default are not printed.  Packed types end in @layout; caches are
+ *   %22 = plugin.swish_beta(%21) beta=1.5 : f32[T,576]
+ * Attributes at their default are not printed (a plugin's always are), nor is version 1 of an op:
+ * version 2 would be linear.2(...).  Packed types end in @layout; caches are
  * cache<bf16, 3, 64>, states state<u16, 49152>.  Doubles print so that they read back exactly. */
 void tri_graph_print_to(const tri_graph *g, tri_buf *out);
 /* One constant value's derivation as an expression, e.g.

@@ -1,3 +1,4 @@
+/* plugins.c - a plain list: a process has a handful of plugin ops. */
 #include "graph/plugins.h"
 
 #include <math.h>

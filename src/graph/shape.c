@@ -42,30 +42,42 @@ bool tri_type_equal(const tri_type *a, const tri_type *b) {
     return strcmp(a->layout, b->layout) == 0;
 }
 
+/* Appends at *at; what does not fit is cut off. */
+static void append(tri_type_text *text, size_t *at, const char *format, ...) TRI_PRINTF(3, 4);
+
+static void append(tri_type_text *text, size_t *at, const char *format, ...) {
+    va_list args;
+    if (*at >= sizeof text->s) return;
+    va_start(args, format);
+    int n = vsnprintf(text->s + *at, sizeof text->s - *at, format, args);
+    va_end(args);
+    *at += n > 0 ? (size_t)n : 0;
+}
+
+static void append_dim(tri_type_text *text, size_t *at, int64_t dim) {
+    if (dim == TRI_DIM_T)
+        append(text, at, "T");
+    else if (dim == TRI_DIM_S)
+        append(text, at, "S");
+    else if (dim == TRI_DIM_R)
+        append(text, at, "R");
+    else
+        append(text, at, "%" PRId64, dim);
+}
+
 tri_type_text tri_type_print(const tri_type *type) {
-    static const char *const open[] = {"%s[", "cache<%s, ", "state<%s, "};
-    static const char *const close[] = {"]", ">", ">"};
+    static const char *const kinds[] = {"", "cache<", "state<"};
     tri_type_text out = {0};
-    size_t room = sizeof out.s, at = 0;
-    const char *separator = type->kind == TRI_TYPE_TENSOR ? "," : ", ";
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    at += (size_t)snprintf(out.s, room, open[type->kind], tri_dtype_name(type->dtype));
-#pragma GCC diagnostic pop
-    for (int32_t i = 0; i < type->n_dims && at < room; i++) {
-        int64_t d = type->dims[i];
-        const char *before = i > 0 ? separator : "";
-        if (d == TRI_DIM_T || d == TRI_DIM_S || d == TRI_DIM_R)
-            at += (size_t)snprintf(out.s + at, room - at, "%s%c", before,
-                d == TRI_DIM_T   ? 'T'
-                : d == TRI_DIM_S ? 'S'
-                                 : 'R');
-        else
-            at += (size_t)snprintf(out.s + at, room - at, "%s%" PRId64, before, d);
+    size_t at = 0;
+    bool tensor = type->kind == TRI_TYPE_TENSOR;
+    append(
+        &out, &at, "%s%s%s", kinds[type->kind], tri_dtype_name(type->dtype), tensor ? "[" : ", ");
+    for (int32_t i = 0; i < type->n_dims; i++) {
+        if (i > 0) append(&out, &at, "%s", tensor ? "," : ", ");
+        append_dim(&out, &at, type->dims[i]);
     }
-    if (at < room) at += (size_t)snprintf(out.s + at, room - at, "%s", close[type->kind]);
-    if (at < room && type->kind == TRI_TYPE_TENSOR && strcmp(type->layout, "row") != 0)
-        (void)snprintf(out.s + at, room - at, "@%s", type->layout);
+    append(&out, &at, "%s", tensor ? "]" : ">");
+    if (tensor && strcmp(type->layout, "row") != 0) append(&out, &at, "@%s", type->layout);
     return out;
 }
 

@@ -40,7 +40,7 @@ def read_safetensors(path):
     """Name to array; bfloat16, which numpy lacks, as float32."""
     data = path.read_bytes()
     n = struct.unpack_from("<Q", data)[0]
-    types = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4"}
+    types = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I32": "<i4", "U8": "u1", "U64": "<u8"}
     tensors = {}
     for name, entry in json.loads(data[8 : 8 + n]).items():
         if name == "__metadata__":
@@ -85,7 +85,8 @@ class Stage:
 
     def compile(self, source, *extra, compiler="cc", name=None):
         out = self.work / (name or pathlib.Path(source).stem)
-        run(compiler, *extra, *WARNINGS, "-O1", *self.flags("--cflags"), source, "-o", out, *self.flags("--libs"), "-lm")
+        cflags, libs = self.flags("--cflags"), self.flags("--libs")
+        run(compiler, *extra, *WARNINGS, "-O1", *cflags, source, "-o", out, *libs, "-lm")
         return out
 
     def run(self, program, *arguments, **options):
@@ -349,8 +350,17 @@ def test_engine_names_the_op(plugin_engine):
     assert len(used) == layers
     assert all(f"limit={LIMIT}" in line and f"alpha={ALPHA}" in line for line in used)
     assert "activation(" not in graph, "silu was replaced before anything was fused with it"
-    assert "swish_limit_cpu" in run(TRIREME, "inspect", plugin_engine, "--plan").stdout
+    plan = read_safetensors(plugin_engine / "rank0.engine")["plan"].tobytes().decode()
+    assert plan.count("swish_limit swish_limit_cpu f32") == layers
     run(TRIREME, "inspect", plugin_engine)
+
+
+def test_a_path_without_a_slash(stage, generate, plugin, plugin_engine, limited):
+    """It is a file in the current directory, not one of the system's libraries."""
+    prompt, tokens = limited[0]
+    program = stage.work / "generate"
+    done = stage.run(program, "-n", 32, "-p", plugin.name, plugin_engine, *prompt, cwd=plugin.parent)
+    assert ints(done.stdout) == tokens
 
 
 def test_other_activations_stay(plugin, tmp_path):
@@ -369,15 +379,68 @@ def test_shards_run_the_plugin(plugin, limited, generate, tmp_path):
     assert generate(engine, prompt, "-p", plugin) == tokens
 
 
-def test_refit_keeps_the_plugin(generate, plugin, plugin_engine, limited, tmp_path):
-    """Stripped of its weights, and filled again, the engine is what it was."""
+REFIT = """#include <stdio.h>
+#include <trireme/engine.h>
+int main(int argc, char **argv) { /* ENGINE MODEL [PLUGIN] */
+    const char *plugins[] = {argv[argc - 1]};
+    tri_engine_options options = {.struct_size = sizeof options, .plugins = plugins, .n_plugins = argc - 3};
+    tri_error err = {0};
+    if (!tri_refit_with(argv[1], argv[2], NULL, &options, NULL, NULL, &err)) return 0;
+    fprintf(stderr, "%s\\n", err.message);
+    return 1;
+}
+"""
+
+
+def test_refit_keeps_the_plugin(stage, generate, plugin, limited, tmp_path):
+    """Stripped of its weights, and filled again, the engine is what it would have been."""
     stripped = tmp_path / "stripped"
     model = FAMILIES / "llama_mha"
     command = [TRIREME, "build", "--model_dir", model, "--output_dir", stripped, "--dtype", "float32"]
     run(*command, "--strip_plan", "--plugin", plugin)
-    run(TRIREME, "refit", "--engine_dir", stripped, "--checkpoint_dir", model)
+    (tmp_path / "refit.c").write_text(REFIT)
+    refit = stage.compile(tmp_path / "refit.c")
     prompt, tokens = limited[0]
+    assert "refit" in generate(stripped, prompt, "-p", plugin, ok=False)
+    without = stage.run(refit, stripped, model, ok=False).stderr
+    assert "swish_limit" in without and "--plugin" in without
+    stage.run(refit, stripped, model, plugin)
     assert generate(stripped, prompt, "-p", plugin) == tokens
+
+
+KERNEL = """#include <trireme/plugin.h>
+#include <math.h>
+/* x [T, 2C]: y = silu(x[:, :C]) * x[:, C:], all of it on thread 0. */
+static int32_t create(const tri_plugin_desc *desc, void **state) {
+    *state = (void *)(intptr_t)desc->outputs[0].dims[1];
+    return 0;
+}
+static void launch(void *state, const tri_plugin_launch *l) {
+    int64_t columns = (intptr_t)state;
+    for (int64_t r = 0; l->thread == 0 && r < l->step->extents.n_tokens; r++) {
+        const float *x = (const void *)((char *)l->inputs[0].data + r * l->inputs[0].row_stride_bytes);
+        float *y = (void *)((char *)l->outputs[0].data + r * l->outputs[0].row_stride_bytes);
+        for (int64_t c = 0; c < columns; c++) y[c] = SCALE * x[c] / (1 + expf(-x[c])) * x[columns + c];
+    }
+}
+static const tri_plugin_kernel kernel = {.struct_size = sizeof kernel, .op = "gated_activation",
+    .name = "gated_mine", .device = "cpu", .numerics = "f32", .isa = "", .create = create, .launch = launch};
+const int32_t tri_plugin_abi = TRI_PLUGIN_ABI;
+int32_t tri_plugin_init(const tri_plugin_host *host) { return host->register_kernel(host->registry, &kernel); }
+"""
+
+
+def test_a_kernel_for_a_built_in_op(stage, generate, tmp_path):
+    prompt, greedy = golden("llama_mha", 0)
+    model = ["-m", FAMILIES / "llama_mha", "-d", "float32"]
+    right = shared(stage, tmp_path, "#define SCALE 1\n" + KERNEL, "right.so")
+    assert generate(tmp_path / "e", prompt, "-p", right, *model) == greedy
+    plan = read_safetensors(tmp_path / "e" / "rank0.engine")["plan"].tobytes().decode()
+    assert plan.count("gated_activation gated_mine") == 3
+    # Without it the engine still runs, on a kernel of ours.
+    assert generate(tmp_path / "e", prompt) == greedy
+    wrong = shared(stage, tmp_path, "#define SCALE 2\n" + KERNEL, "wrong.so")
+    assert generate(tmp_path / "e", prompt, "-p", wrong) != greedy
 
 
 # ---- trireme run ----
@@ -408,7 +471,7 @@ def test_run_with_a_plugin(plugin, plain_plugin, generate, tmp_path):
 def shared(stage, tmp_path, source, name="broken.so"):
     (tmp_path / "broken.c").write_text(source)
     out = tmp_path / name
-    run("cc", "-shared", "-fPIC", *stage.flags("--cflags"), tmp_path / "broken.c", "-o", out)
+    run("cc", "-shared", "-fPIC", *stage.flags("--cflags"), tmp_path / "broken.c", "-o", out, "-lm")
     return out
 
 
@@ -462,6 +525,20 @@ int32_t tri_plugin_init(const tri_plugin_host *host) {
     assert "broken.so" in error and "not on a Sunday" in error
 
 
+def test_a_plugin_in_cpp(stage, plugin_engine, tmp_path):
+    (tmp_path / "plugin.cpp").write_text("""#include <trireme/plugin.h>
+extern "C" TRI_PLUGIN_EXPORT const int32_t tri_plugin_abi;
+const int32_t tri_plugin_abi = TRI_PLUGIN_ABI;
+extern "C" TRI_PLUGIN_EXPORT int32_t tri_plugin_init(const tri_plugin_host *host) {
+    host->fail(host->registry, "from C++");
+    return 1;
+}
+""")
+    flags = ["-shared", "-fPIC", "-fvisibility=hidden", *WARNINGS, *stage.flags("--cflags")]
+    run("c++", "-std=c++17", *flags, tmp_path / "plugin.cpp", "-o", tmp_path / "cpp.so")
+    assert "from C++" in open_error(plugin_engine, tmp_path / "cpp.so")
+
+
 def changed_plugin(stage, tmp_path, before, after):
     source = tmp_path / "changed"
     shutil.copytree(EXAMPLES / "plugin", source)
@@ -469,6 +546,32 @@ def changed_plugin(stage, tmp_path, before, after):
     assert text.count(before) == 1
     (source / "swish_limit.c").write_text(text.replace(before, after))
     return build_plugin(stage, source, tmp_path / "changed_build")
+
+
+KEEPING = """static int64_t keep(const tri_plugin_field *f, int32_t n, void *out, int64_t room) {
+    (void)f, (void)n;
+    if (out && room >= 5) memcpy(out, "table", 5);
+    return 5;
+}
+static int32_t check(const void *bytes, int64_t n) { return n != 5 || memcmp(bytes, EXPECTED, 5) != 0; }
+static const tri_plugin_op op = {
+    .serialise = keep, .deserialise = check,
+"""
+
+
+def test_bytes_that_an_op_keeps(stage, generate, limited, tmp_path):
+    """serialise's bytes are in the file with each use; deserialise may refuse them."""
+    before = "static const tri_plugin_op op = {\n"
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    good = changed_plugin(stage, tmp_path / "a", before, '#define EXPECTED "table"\n' + KEEPING)
+    other = changed_plugin(stage, tmp_path / "b", before, '#define EXPECTED "other"\n' + KEEPING)
+    engine, model = tmp_path / "engine", FAMILIES / "llama_mha"
+    run(TRIREME, "build", "--model_dir", model, "--output_dir", engine, "--plugin", good)
+    kept = {n: t.tobytes() for n, t in read_safetensors(engine / "rank0.engine").items() if n.startswith("plugin.")}
+    assert len(kept) == 3 and set(kept.values()) == {b"table"}
+    assert all(name in run(TRIREME, "inspect", engine).stdout for name in kept)
+    assert len(generate(engine, limited[0][0], "-p", good)) == 32
+    assert "swish_limit" in generate(engine, limited[0][0], "-p", other, ok=False)
 
 
 def test_another_version_of_the_op(stage, plugin_engine, tmp_path):

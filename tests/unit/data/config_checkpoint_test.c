@@ -133,6 +133,9 @@ static void takes_the_documented_defaults(void **state) {
     accept(f, SMALL("Qwen2ForCausalLM", ""));
     assert_true(c->attn_bias && !c->attn_dense_bias);
     expect_stable(f);
+    accept(f, SMALL("Qwen2ForCausalLM", ",\"attn_dense_bias\":true"));
+    expect_stable(f);
+    assert_true(c->attn_bias && c->attn_dense_bias);
     accept(f, SMALL("LlamaForCausalLM", ",\"attn_bias\":true"));
     assert_true(c->attn_bias && c->attn_dense_bias);
     expect_stable(f);
@@ -188,6 +191,9 @@ static void keeps_what_the_old_tools_had_no_key_for(void **state) {
         assert_true(c->embedding_scale == 1.5);
         expect_stable(f);
     }
+    f->config.embedding_scale = 0;
+    accept(f, tri_arena_strdup(&f->arena, written(f)));
+    assert_true(c->embedding_scale == 1); /* and not what the family would default to */
     /* Scales of no whole number survive to the last bit. */
     for (int i = 1; i < 200; i++) {
         double scale = 1 / sqrt(7.3 * i);

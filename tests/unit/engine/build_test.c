@@ -28,8 +28,10 @@ static const mode modes[] = {
     {"int4", "float32", "float32", "int4", 32, {TRI_F32, "f32", TRI_F32, TRI_I4, 32}, 2e-5},
 };
 
-static void check_model(const char *name, const mode *m) {
-    const test_model model = test_model_named(name, 2);
+/* blocks: the dtype of matrices, or TRI_N_DTYPES for the model's own. */
+static void check_blocks(const char *name, tri_dtype blocks, const mode *m) {
+    test_model model = test_model_named(name, 2);
+    if (blocks != TRI_N_DTYPES) model.dtype = blocks;
     tri_graph *g = test_model_define(&model);
     assert_non_null(g);
     own_weights w = own_weights_of(g, 7);
@@ -59,6 +61,10 @@ static void check_model(const char *name, const mode *m) {
     tri_graph_destroy(g);
 }
 
+static void check_model(const char *name, const mode *m) {
+    check_blocks(name, TRI_N_DTYPES, m);
+}
+
 static void test_modes(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
@@ -78,7 +84,9 @@ static void test_blocks(void **state) {
     (void)state;
     const mode m = {
         "blocks", NULL, NULL, NULL, 0, {TRI_N_DTYPES, NULL, TRI_F16, TRI_N_DTYPES, 0}, 2e-2};
-    check_model("blocks", &m);
+    static const tri_dtype blocks[] = {TRI_Q8_0, TRI_Q4_0, TRI_Q4_1, TRI_Q5_0, TRI_Q5_1};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        check_blocks("blocks", blocks[i], &m);
 }
 
 /* Decoding token by token, and in chunks, gives what one prefill gives. */
