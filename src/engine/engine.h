@@ -55,8 +55,8 @@ void tri_engine_put_weights(tri_engine *engine, tri_weight_set **sets);
 /* ---- lowering again ---- */
 
 /* The ranks of `dir` do not run on `isa`: lowers them again from what they store, into a directory
- * of the cache made once and found again later.  *path in the arena. */
+ * of the cache made once and found again later.  *path in the arena; *made: this call made it. */
 tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
-    const tri_plugin_set *plugins, tri_arena *arena, const char **path, tri_error *err);
+    const tri_plugin_set *plugins, tri_arena *arena, const char **path, bool *made, tri_error *err);
 
 #endif

@@ -62,6 +62,7 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
     int32_t *ids = TRI_NEW_N(&arena, int32_t, g->next_id + 1); /* drawn node of each value */
     int32_t n = 0, n_clusters = 0;
     const char *scope = "";
+    tri_buf edges = {0}; /* behind all clusters: inside one, an edge would draw its nodes there */
     tri_buf_puts(out, "digraph \"");
     print_label(out, g->name);
     tri_buf_puts(out, "\" {\n  node [fontname=\"sans-serif\", fontsize=10];\n"
@@ -80,10 +81,11 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
         for (int32_t i = 0; i < node->n_results; i++)
             ids[node->results[i]->id] = n;
         draw_node(node, n, out);
-        draw_edges(node, n, ids, out);
+        draw_edges(node, n, ids, &edges);
         n++;
     }
     if (*scope) tri_buf_puts(out, "  }\n");
+    tri_buf_append(out, edges.ptr ? edges.ptr : "", edges.len);
     for (int32_t i = 0; i < g->n_outputs && ids; i++) {
         tri_buf_printf(out, "  out%" PRId32 " [shape=ellipse, label=\"", i);
         print_label(out, g->outputs[i].name);
@@ -91,7 +93,8 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
             out, "\"];\n  n%" PRId32 " -> out%" PRId32 ";\n", ids[g->outputs[i].value->id], i);
     }
     tri_buf_puts(out, "}\n");
-    if (!ids) out->failed = true;
+    if (!ids || edges.failed) out->failed = true;
+    tri_buf_deinit(&edges);
     tri_arena_deinit(&arena);
 }
 

@@ -180,14 +180,16 @@ static tri_status repack(tri_engine *e, const char *dir, const tri_engine_option
             "given for that: build it with --cpu_isa %s",
             tri_isa_shown(built_for), tri_isa_shown(isa), why, tri_isa_shown(isa));
     close_ranks(e);
-    TRI_TRY(tri_repack(dir, options->cache_dir, isa, &e->plugins, &e->arena, &path, err));
+    bool made = false;
+    TRI_TRY(tri_repack(dir, options->cache_dir, isa, &e->plugins, &e->arena, &path, &made, err));
     e->repacked = tri_arena_printf(&e->arena, "built for %s, packed again for %s into %s",
         tri_isa_shown(built_for), tri_isa_shown(isa), path);
     char misfit[512];
     TRI_TRY(open_ranks(e, path, misfit, sizeof misfit, options->verify_weights, err));
     if (misfit[0]) return TRI_FAIL(err, TRI_E_INTERNAL, "packed again, and yet: %s", misfit);
-    tri_log(TRI_LOG_INFO, "engine", "dir=%s what=\"%s\"", dir,
-        e->repacked ? e->repacked : "packed again");
+    if (made) /* said once: later opens find it */
+        tri_log(TRI_LOG_INFO, "engine", "dir=%s what=\"%s\"", dir,
+            e->repacked ? e->repacked : "packed again");
     return TRI_OK;
 }
 
