@@ -179,7 +179,8 @@ static void decode_iq4_xs(const uint8_t *b, int8_t *q, float *d, float *m) {
     float scale = f16_at(b);
     uint32_t high = (uint32_t)b[2] | (uint32_t)b[3] << 8;
     for (int32_t j = 0; j < 8; j++) {
-        uint32_t s = (b[4 + j / 2] >> (4 * (j % 2)) & 15u) | (high >> (2 * j) & 3u) << 4;
+        uint32_t low = (uint32_t)b[4 + j / 2] >> (4 * (j % 2)) & 15u;
+        uint32_t s = low | (high >> (2 * j) & 3u) << 4;
         d[j] = scale * (float)((int32_t)s - 32);
         from_table(iq4_values, b + 8 + 16 * j, q + 32 * j);
     }
