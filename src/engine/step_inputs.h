@@ -10,11 +10,7 @@
 
 enum { TRI_MAX_STEP_INPUTS = 3 };
 
-typedef enum tri_step_input {
-    TRI_STEP_TOKENS,
-    TRI_STEP_POSITIONS,
-    TRI_STEP_ROWS
-} tri_step_input;
+typedef enum tri_step_input { TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS } tri_step_input;
 
 typedef struct tri_step_inputs { /* its state */
     int32_t n;
