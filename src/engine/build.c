@@ -24,9 +24,13 @@ typedef struct building {
 
 tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err) {
     tri_build_report *report = user;
+    (void)name;
     (void)err;
     report->done += n_bytes;
-    if (report->progress) report->progress(report->user, name, report->done, report->total);
+    if (!report->progress) return TRI_OK;
+    bool last = report->done == report->total; /* what is left is the disk's */
+    report->progress(
+        report->user, last ? "writing" : "packing weights", report->done, report->total);
     return TRI_OK;
 }
 

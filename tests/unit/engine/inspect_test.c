@@ -37,8 +37,8 @@ static void test_engine(void **state) {
     (void)state;
     scratch dir = build("inspect", false);
     char *text = inspected(dir.path, TRI_INSPECT_SUMMARY);
-    EXPECT(text, "engine", "Qwen3ForCausalLM", "cpu generic", "weights", "checksums         1",
-        "plan", "rank0.engine", "canonical_graph", "i8", "transformer.ln_f.weight");
+    EXPECT(text, "engine", "Qwen3ForCausalLM", "cpu generic", "weights", "Weights or code?",
+        "no code", "plan", "rank0.engine", "canonical_graph", "i8", "transformer.ln_f.weight");
     free(text);
     text = inspected(dir.path, TRI_INSPECT_WEIGHTS | TRI_INSPECT_VERIFY);
     EXPECT(text, "derivation", "weight(\"transformer.ln_f.weight\")", "lossy: quantize",
