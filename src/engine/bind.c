@@ -227,7 +227,7 @@ static tri_status bind_launch(tri_bound *bound, const tri_binding *b, const tri_
 static tri_status bind_inputs(tri_bound *bound, const tri_binding *b, tri_error *err) {
     tri_step_inputs *inputs = TRI_NEW(b->arena, tri_step_inputs);
     tri_plugin_tensor *outputs = TRI_NEW_N(b->arena, tri_plugin_tensor, TRI_MAX_STEP_INPUTS);
-    int32_t kind;
+    tri_step_input kind;
     if (!inputs || !outputs) return no_memory(err);
     for (const tri_node *node = bound->g->first; node; node = node->next) {
         if (!tri_step_input_kind(node, &kind)) continue;
