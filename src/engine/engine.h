@@ -41,7 +41,9 @@ struct tri_engine {
     int32_t *group_of;
 
     pthread_mutex_t lock;
-    bool has_lock;
+    pthread_mutex_t taking; /* held while weights are put in, and while all ranks of an executor
+                               take them: before `lock` */
+    bool has_locks;
     tri_weight_set **weights; /* one for each rank */
     int64_t generation;
 };

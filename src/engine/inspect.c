@@ -89,7 +89,6 @@ tri_status tri_inspect(const char *path, uint32_t what, char **text, tri_error *
 done:
     tri_inspection_deinit(&inspection);
     if (rc) {
-        tri_error_context(err, "inspect");
         tri_buf_deinit(&out);
     } else {
         *text = out.ptr;

@@ -3,8 +3,9 @@
 #include <string.h>
 
 static tri_status verified(tri_graph *g, const char *pass, tri_status rc, tri_error *err) {
-    if (!rc) rc = tri_graph_verify(g, err);
-    if (rc) tri_error_context(err, "pass %s", pass);
+    if (rc) return rc; /* the pass says its name */
+    rc = tri_graph_verify(g, err);
+    if (rc) tri_error_context(err, "after pass %s", pass);
     return rc;
 }
 

@@ -20,7 +20,10 @@ void tri_engine_close(tri_engine *engine) {
         tri_weight_set_unref(engine, engine->weights[i]);
     close_ranks(engine);
     tri_plugin_set_close(&engine->plugins);
-    if (engine->has_lock) pthread_mutex_destroy(&engine->lock);
+    if (engine->has_locks) {
+        pthread_mutex_destroy(&engine->lock);
+        pthread_mutex_destroy(&engine->taking);
+    }
     tri_arena_deinit(&engine->arena);
     free(engine);
 }
@@ -73,7 +76,7 @@ static int64_t group_bytes(const tri_group *g) {
 /* Puts a rank's group among the engine's that this rank has none of yet. */
 static tri_status add_group(
     tri_engine *e, int32_t rank, int32_t local, const tri_group *g, tri_error *err) {
-    int32_t *group_of = e->group_of + rank * TRI_MAX_GROUPS;
+    int32_t *group_of = e->group_of + (size_t)rank * TRI_MAX_GROUPS;
     int32_t at = 0;
     for (; at < e->n_groups; at++) {
         bool taken = false;
@@ -198,9 +201,9 @@ static tri_status open_dir(
     const char *built_for, *isa;
     bool null_target;
     char misfit[512];
-    if (pthread_mutex_init(&e->lock, NULL))
-        return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a lock");
-    e->has_lock = true;
+    pthread_mutex_init(&e->lock, NULL); /* cannot fail with no attributes here */
+    pthread_mutex_init(&e->taking, NULL);
+    e->has_locks = true;
     e->dir = tri_arena_strdup(&e->arena, dir);
     if (!e->dir) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     TRI_TRY(tri_engine_config_read(&e->config, dir, &e->arena, err));

@@ -167,9 +167,7 @@ static tri_status read_graph(tri_rank *rank, const tri_plugin_set *plugins, tri_
     const tri_engine_file *f = &rank->file;
     tri_status rc =
         tri_graph_parse_with(&rank->graph, f->graph.ptr, f->graph.len, plugins->ops, err);
-    if (!rc) rc = tri_graph_verify(rank->graph, err);
-    if (rc) tri_error_context(err, "graph");
-    return rc;
+    return rc ? rc : tri_graph_verify(rank->graph, err);
 }
 
 /* rank->file is open. */

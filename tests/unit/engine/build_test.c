@@ -155,6 +155,13 @@ static void test_failed(void **state) {
     options.max_beam_width = 4;
     FAILS(TRI_E_UNSUPPORTED, tri_build_graph(g, own_read, &w, &options, err), "max_beam_width");
     options.max_beam_width = 1;
+    test_model blocks = test_model_named("blocks", 1);
+    tri_graph *quantised = test_model_define(&blocks);
+    options.weight_only = "int8";
+    FAILS(TRI_E_ARGUMENT, tri_build_graph(quantised, own_read, &w, &options, err), "weight_only",
+        "dtype");
+    tri_graph_destroy(quantised);
+    options.weight_only = NULL;
     options.struct_size = 8;
     FAILS(TRI_E_VERSION, tri_build_graph(g, own_read, &w, &options, err), "struct_size");
     own_weights_free(&w);

@@ -125,6 +125,37 @@ static void test_refit_after(void **state) {
     runner_deinit(&b);
 }
 
+/* Without weights there is nothing to pack, but they can be filled in after. */
+static void test_stripped(void **state) {
+    (void)state;
+    if (!machine_has_avx2()) skip();
+    scratch model = golden_path("families/gemma2"), dir = scratch_dir("repack_stripped");
+    scratch cache = scratch_dir("repack_stripped_cache");
+    tri_build_options options = build_options(model.path, dir.path);
+    options.cpu_isa = "avx2";
+    options.strip_plan = true;
+    OK(tri_build(&options, err));
+    const tri_engine_options opening = {
+        .struct_size = sizeof opening, .cache_dir = cache.path, .cpu_isa = "generic"};
+    tri_engine *engine = NULL;
+    tri_engine_info info;
+    OK(tri_engine_open(&engine, dir.path, &opening, err));
+    tri_engine_get_info(engine, &info);
+    assert_true(info.stripped);
+    assert_non_null(info.repacked);
+    OK(tri_engine_refit(engine, model.path, err));
+    tri_engine_get_info(engine, &info);
+    assert_false(info.stripped);
+    runner r;
+    const int32_t tokens[] = {3, 1, 4, 1, 5};
+    const golden_sequence s = {tokens, 5, 0, 0};
+    runner_init(&r, engine, "cpu");
+    float *logits = runner_logits(&r, &s, 1);
+    assert_true(golden_deviation(logits, 5 * (int64_t)info.vocab_size) > 0.5);
+    free(logits);
+    runner_deinit(&r);
+}
+
 /* What derivations run backwards give back, and the name of the step that loses. */
 static void test_recovery(void **state) {
     (void)state;
@@ -187,6 +218,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repack),
         cmocka_unit_test(test_refit_after),
+        cmocka_unit_test(test_stripped),
         cmocka_unit_test(test_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
