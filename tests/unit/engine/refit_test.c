@@ -186,6 +186,41 @@ static void test_live(void **state) {
     }
 }
 
+/* HF -> checkpoint -> engine gives what HF -> engine gives, and takes refits from either. */
+static void test_round_trip(void **state) {
+    (void)state;
+    static const struct {
+        const char *model;
+        int32_t tp, pp;
+    } cases[] = {{"families/llama_tied", 1, 1}, {"families/phi3", 2, 1}, {"families/gemma2", 2, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        scratch model = golden_path(cases[i].model), other = scratch_dir("other");
+        scratch checkpoint = scratch_dir("trip_checkpoint"), changed = scratch_dir("trip_changed");
+        scratch direct = scratch_dir("trip_direct"), trip = scratch_dir("trip_engine");
+        const tri_source_options as_stored = {
+            .dtype = TRI_N_DTYPES, .tp_size = cases[i].tp, .pp_size = cases[i].pp};
+        make_other(model.path, other.path);
+        tri_source *source = NULL;
+        OK(tri_source_open(&source, model.path, &as_stored, err));
+        OK(tri_convert(source, checkpoint.path, NULL, NULL, err));
+        tri_source_close(source);
+        OK(tri_source_open(&source, other.path, &as_stored, err));
+        OK(tri_convert(source, changed.path, NULL, NULL, err));
+        tri_source_close(source);
+
+        tri_build_options options = build_options(model.path, direct.path);
+        options.tp_size = cases[i].tp;
+        options.pp_size = cases[i].pp;
+        OK(tri_build(&options, err));
+        options = build_options(checkpoint.path, trip.path); /* ranks are the checkpoint's */
+        OK(tri_build(&options, err));
+        check_same(trip.path, direct.path);
+        OK(tri_refit(trip.path, other.path, NULL, NULL, NULL, err));
+        OK(tri_refit(direct.path, changed.path, NULL, NULL, NULL, err));
+        check_same(trip.path, direct.path);
+    }
+}
+
 /* Another architecture, another shape, another setting, no model at all: refused, and the engine is
  * as it was. */
 static void test_refused(void **state) {
@@ -218,6 +253,7 @@ int main(void) {
         cmocka_unit_test(test_offline),
         cmocka_unit_test(test_stripped),
         cmocka_unit_test(test_live),
+        cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
