@@ -343,7 +343,7 @@ def test_fields_live_in_the_engine(generate, plain_plugin, plugin_engine, limite
     assert generate(plugin_engine, prompt, "-p", plain_plugin) == tokens
 
 
-def test_engine_names_the_op(plugin_engine):
+def test_engine_names_the_op(plugin, plugin_engine):
     layers = json.loads((FAMILIES / "llama_mha/config.json").read_text())["num_hidden_layers"]
     graph = run(TRIREME, "inspect", plugin_engine, "--graph").stdout
     used = re.findall(r"plugin\.swish_limit\b.*", graph)
@@ -353,6 +353,10 @@ def test_engine_names_the_op(plugin_engine):
     plan = read_safetensors(plugin_engine / "rank0.engine")["plan"].tobytes().decode()
     assert plan.count("swish_limit swish_limit_cpu f32") == layers
     run(TRIREME, "inspect", plugin_engine)
+    for how in "--plan", "--dot":
+        without = run(TRIREME, "inspect", plugin_engine, how, ok=False).stderr
+        assert "swish_limit" in without and "--plugin" in without
+        assert "swish_limit" in run(TRIREME, "inspect", plugin_engine, how, "--plugin", plugin).stdout
 
 
 def test_a_path_without_a_slash(stage, generate, plugin, plugin_engine, limited):
@@ -379,32 +383,18 @@ def test_shards_run_the_plugin(plugin, limited, generate, tmp_path):
     assert generate(engine, prompt, "-p", plugin) == tokens
 
 
-REFIT = """#include <stdio.h>
-#include <trireme/engine.h>
-int main(int argc, char **argv) { /* ENGINE MODEL [PLUGIN] */
-    const char *plugins[] = {argv[argc - 1]};
-    tri_engine_options options = {.struct_size = sizeof options, .plugins = plugins, .n_plugins = argc - 3};
-    tri_error err = {0};
-    if (!tri_refit_with(argv[1], argv[2], NULL, &options, NULL, NULL, &err)) return 0;
-    fprintf(stderr, "%s\\n", err.message);
-    return 1;
-}
-"""
-
-
 def test_refit_keeps_the_plugin(stage, generate, plugin, limited, tmp_path):
     """Stripped of its weights, and filled again, the engine is what it would have been."""
     stripped = tmp_path / "stripped"
     model = FAMILIES / "llama_mha"
     command = [TRIREME, "build", "--model_dir", model, "--output_dir", stripped, "--dtype", "float32"]
     run(*command, "--strip_plan", "--plugin", plugin)
-    (tmp_path / "refit.c").write_text(REFIT)
-    refit = stage.compile(tmp_path / "refit.c")
+    refit = [TRIREME, "refit", "--engine_dir", stripped, "--model_dir", model]
     prompt, tokens = limited[0]
     assert "refit" in generate(stripped, prompt, "-p", plugin, ok=False)
-    without = stage.run(refit, stripped, model, ok=False).stderr
+    without = run(*refit, ok=False).stderr
     assert "swish_limit" in without and "--plugin" in without
-    stage.run(refit, stripped, model, plugin)
+    run(*refit, "--plugin", plugin)
     assert generate(stripped, prompt, "-p", plugin) == tokens
 
 
