@@ -45,6 +45,10 @@ typedef struct tri_build_options {
 } tri_build_options;
 
 TRI_API tri_status tri_build(const tri_build_options *options, tri_error *err);
+/* Makes the ops of plugin libraries known to a graph, before tri_plugin_op_value names them; once a
+ * graph. The build then needs the same libraries in options->plugins. */
+TRI_API tri_status tri_graph_load_plugins(
+    tri_graph *graph, const char *const *plugins, int32_t n_plugins, tri_error *err);
 /* A model of one's own (finished; pipeline and tensor parallel size 1): weights come from `read`,
  * which fills row-major `out` with n_bytes of the declared weight. */
 typedef tri_status (*tri_weight_reader)(

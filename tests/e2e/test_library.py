@@ -367,6 +367,51 @@ def test_a_path_without_a_slash(stage, generate, plugin, plugin_engine, limited)
     assert ints(done.stdout) == tokens
 
 
+OWN_GRAPH = """#include <stdio.h>
+#include <string.h>
+#include <trireme/engine.h>
+/* Two weights and the plugin's op between them, by name. */
+static tri_status read(void *user, const char *name, void *out, int64_t n_bytes, tri_error *err) {
+    (void)user, (void)name, (void)err;
+    float *w = out;
+    for (int64_t i = 0; i < n_bytes / 4; i++) w[i] = (float)(i % 7) - 3;
+    return TRI_OK;
+}
+int main(int argc, char **argv) { /* ENGINE PLUGIN */
+    (void)argc;
+    const char *plugins[] = {argv[2]};
+    tri_error err = {0};
+    tri_graph *g;
+    if (tri_graph_create(&g, "Own", &err)) goto failed;
+    if (tri_graph_load_plugins(g, plugins, 1, &err)) goto failed;
+    tri_graph_declare_weight(g, "table", TRI_F32, (const int64_t[]){32, 16}, 2);
+    tri_value *x = tri_embedding(g, tri_input_tokens(g), tri_weight(g, "table"));
+    x = tri_plugin_op_value(g, "swish_limit", &x, 1, &(tri_field){.name = "limit", .kind = 1, .f64 = 2}, 1);
+    x = tri_select_rows(g, x, tri_input_rows(g));
+    tri_output_logits(g, tri_matmul(g, x, tri_weight(g, "table")));
+    if (tri_graph_finish(g, &err)) goto failed;
+    if (tri_build_graph(g, read, NULL, &(tri_build_options){.struct_size = sizeof(tri_build_options),
+            .output_dir = argv[1], .plugins = plugins, .n_plugins = 1, .max_seq_len = 64}, &err)) goto failed;
+    tri_graph_destroy(g);
+    return 0;
+failed:
+    fprintf(stderr, "%s\\n", err.message);
+    return 1;
+}
+"""
+
+
+def test_a_graph_of_ones_own_uses_the_op(stage, generate, plugin, tmp_path):
+    (tmp_path / "own.c").write_text(OWN_GRAPH)
+    engine = tmp_path / "own_graph"
+    stage.run(stage.compile(tmp_path / "own.c"), engine, plugin)
+    assert "limit=2" in run(TRIREME, "inspect", engine, "--graph").stdout
+    table = (np.arange(512) % 7 - 3).astype(np.float32).reshape(32, 16)
+    z = np.minimum(table[5], 2)
+    best = int(np.argmax(table @ (z / (1 + np.exp(-ALPHA * z)))))
+    assert generate(engine, [5], "-p", plugin)[0] == best
+
+
 def test_other_activations_stay(plugin, tmp_path):
     """The plugin's match takes silu alone: Gemma's tanh GELU is left as it is."""
     engine = tmp_path / "gemma2"
@@ -529,12 +574,15 @@ extern "C" TRI_PLUGIN_EXPORT int32_t tri_plugin_init(const tri_plugin_host *host
     assert "from C++" in open_error(plugin_engine, tmp_path / "cpp.so")
 
 
-def changed_plugin(stage, tmp_path, before, after):
+def changed_plugin(stage, tmp_path, *changes):
+    """Built from its source with pieces of text changed: before, after, before, after..."""
     source = tmp_path / "changed"
     shutil.copytree(EXAMPLES / "plugin", source)
     text = (source / "swish_limit.c").read_text()
-    assert text.count(before) == 1
-    (source / "swish_limit.c").write_text(text.replace(before, after))
+    for before, after in zip(changes[::2], changes[1::2]):
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    (source / "swish_limit.c").write_text(text)
     return build_plugin(stage, source, tmp_path / "changed_build")
 
 
@@ -544,17 +592,23 @@ KEEPING = """static int64_t keep(const tri_plugin_field *f, int32_t n, void *out
     return 5;
 }
 static int32_t check(const void *bytes, int64_t n) { return n != 5 || memcmp(bytes, EXPECTED, 5) != 0; }
+/* The kernel wants them too. */
+static int32_t create(const tri_plugin_desc *desc, void **state);
+static int32_t create_kept(const tri_plugin_desc *desc, void **state) {
+    return desc->n_kept_bytes == 5 && memcmp(desc->kept, "table", 5) == 0 ? create(desc, state) : 1;
+}
 static const tri_plugin_op op = {
     .serialise = keep, .deserialise = check,
 """
 
 
 def test_bytes_that_an_op_keeps(stage, generate, limited, tmp_path):
-    """serialise's bytes are in the file with each use; deserialise may refuse them."""
+    """serialise's bytes are in the file with each use, and reach the kernel; deserialise may refuse them."""
+    create = ".create = create,", ".create = create_kept,"
     before = "static const tri_plugin_op op = {\n"
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    good = changed_plugin(stage, tmp_path / "a", before, '#define EXPECTED "table"\n' + KEEPING)
-    other = changed_plugin(stage, tmp_path / "b", before, '#define EXPECTED "other"\n' + KEEPING)
+    good = changed_plugin(stage, tmp_path / "a", before, '#define EXPECTED "table"\n' + KEEPING, *create)
+    other = changed_plugin(stage, tmp_path / "b", before, '#define EXPECTED "other"\n' + KEEPING, *create)
     engine, model = tmp_path / "engine", FAMILIES / "llama_mha"
     run(TRIREME, "build", "--model_dir", model, "--output_dir", engine, "--plugin", good)
     kept = {n: t.tobytes() for n, t in read_safetensors(engine / "rank0.engine").items() if n.startswith("plugin.")}
