@@ -79,9 +79,8 @@ class Stage:
         self.env = dict(os.environ, LD_LIBRARY_PATH=str(self.library.parent))
 
     def flags(self, what):
-        # The prefix was chosen after the build was configured, as with DESTDIR.
-        command = ["pkg-config", f"--define-variable=prefix={self.prefix}", what, "trireme"]
-        return run(*command, env=dict(os.environ, PKG_CONFIG_PATH=self.pkg_config_path)).stdout.split()
+        env = dict(os.environ, PKG_CONFIG_PATH=self.pkg_config_path)
+        return run("pkg-config", what, "trireme", env=env).stdout.split()
 
     def compile(self, source, *extra, compiler="cc", name=None):
         out = self.work / (name or pathlib.Path(source).stem)
