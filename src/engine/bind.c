@@ -272,6 +272,8 @@ tri_status tri_bind_measure(tri_bound *bound, const tri_binding *binding, const 
         tri_plugin_desc *desc;
         char reason[128];
         TRI_TRY(tri_select_describe(&select, g, picks[i].node, binding->arena, &desc, err));
+        desc->kept = picks[i].kept.ptr;
+        desc->n_kept_bytes = (int64_t)picks[i].kept.len;
         if (!tri_select_accepts(&select, picks[i].kernel, desc, reason))
             return TRI_FAIL(err, TRI_E_UNSUPPORTED,
                 "%s: kernel %s cannot run with these limits: %s", desc->op, picks[i].kernel->name,

@@ -86,7 +86,7 @@ tri_status tri_pick_kernels(const tri_select *select, const tri_graph *g, tri_ar
         if (rc)
             tri_error_context(err, "%s", *node->scope ? node->scope : g->name);
         else
-            made[n++] = (tri_pick){node, choices[0].kernel};
+            made[n++] = (tri_pick){.node = node, .kernel = choices[0].kernel};
     }
     tri_arena_deinit(&scratch);
     if (rc) return rc;

@@ -9,7 +9,7 @@
 
 static char *inspected(const char *path, uint32_t what) {
     char *text = NULL;
-    OK(tri_inspect(path, what, &text, err));
+    OK(tri_inspect(path, what, NULL, &text, err));
     assert_non_null(text);
     return text;
 }
@@ -118,11 +118,11 @@ static void test_refused(void **state) {
     (void)state;
     char *text = NULL;
     scratch none = scratch_dir("nothing"), hf = golden_path("families/gemma2");
-    FAILS(TRI_E_NOT_FOUND, tri_inspect(none.path, 0, &text, err), none.path);
+    FAILS(TRI_E_NOT_FOUND, tri_inspect(none.path, 0, NULL, &text, err), none.path);
     OK(tri_path_make_dirs(none.path, err));
-    FAILS(TRI_E_NOT_FOUND, tri_inspect(none.path, 0, &text, err), "rank0.engine");
-    FAILS(TRI_E_ARGUMENT, tri_inspect(hf.path, TRI_INSPECT_PLAN, &text, err), "no plan");
-    FAILS(TRI_E_ARGUMENT, tri_inspect(NULL, 0, &text, err), "path");
+    FAILS(TRI_E_NOT_FOUND, tri_inspect(none.path, 0, NULL, &text, err), "rank0.engine");
+    FAILS(TRI_E_ARGUMENT, tri_inspect(hf.path, TRI_INSPECT_PLAN, NULL, &text, err), "no plan");
+    FAILS(TRI_E_ARGUMENT, tri_inspect(NULL, 0, NULL, &text, err), "path");
     assert_null(text);
 }
 

@@ -136,7 +136,8 @@ static void test_verify(void **state) {
     FAILS(TRI_E_CHECKSUM, tri_engine_open(&engine, dir.path, &options, err), "lm_head.weight",
         "rank0.engine");
     char *text = NULL;
-    FAILS(TRI_E_CHECKSUM, tri_inspect(dir.path, TRI_INSPECT_VERIFY, &text, err), "lm_head.weight");
+    FAILS(TRI_E_CHECKSUM, tri_inspect(dir.path, TRI_INSPECT_VERIFY, NULL, &text, err),
+        "lm_head.weight");
 }
 
 static void test_plugins(void **state) {

@@ -97,9 +97,9 @@ static void test_offline(void **state) {
         make_other(model.path, other.path);
         build(s, model.path, a.path, false);
         build(s, other.path, b.path, false);
-        OK(tri_refit(a.path, other.path, c.path, NULL, NULL, err));
+        OK(tri_refit(a.path, other.path, c.path, NULL, NULL, NULL, err));
         check_same(c.path, b.path);
-        OK(tri_refit(a.path, other.path, NULL, NULL, NULL, err)); /* in place */
+        OK(tri_refit(a.path, other.path, NULL, NULL, NULL, NULL, err)); /* in place */
         check_same(a.path, b.path);
     }
 }
@@ -132,7 +132,7 @@ static void test_stripped(void **state) {
             tri_device_destroy(device);
         }
         tri_engine_close(engine);
-        OK(tri_refit(stripped.path, model.path, NULL, NULL, NULL, err));
+        OK(tri_refit(stripped.path, model.path, NULL, NULL, NULL, NULL, err));
         check_same(stripped.path, whole.path);
     }
 }
@@ -230,11 +230,11 @@ static void test_refused(void **state) {
     build(&settings[0], model.path, a.path, false);
     int64_t n;
     float *before = logits_of(a.path, &n);
-    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, qwen.path, NULL, NULL, NULL, err), "LlamaForCausalLM",
-        "Qwen2ForCausalLM");
-    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, llama3.path, NULL, NULL, NULL, err),
+    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, qwen.path, NULL, NULL, NULL, NULL, err),
+        "LlamaForCausalLM", "Qwen2ForCausalLM");
+    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, llama3.path, NULL, NULL, NULL, NULL, err),
         "not the engine's model");
-    FAILS(TRI_E_NOT_FOUND, tri_refit(a.path, "/nowhere", NULL, NULL, NULL, err), "/nowhere");
+    FAILS(TRI_E_NOT_FOUND, tri_refit(a.path, "/nowhere", NULL, NULL, NULL, NULL, err), "/nowhere");
     tri_engine *engine = NULL;
     OK(tri_engine_open(&engine, a.path, NULL, err));
     FAILS(TRI_E_ARGUMENT, tri_engine_refit(engine, llama3.path, err), "not the engine's model");
