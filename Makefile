@@ -1,27 +1,30 @@
 # The front door; CMake and Ninja do the work.
 #
-#   make          build/trireme
-#   make demo     set up, build, fetch a real model, ask it a question
-#   make test     unit, fuzz-corpus and end-to-end tests, the first two under ASan and UBSan as well
-#   make bench    what bench/ measures, on this machine
-#   make tidy     formatting, layers, clang-tidy
-#   make format   clang-format in place
-#   make fuzz     every fuzz target for FUZZ_SECONDS (60)
-#   make install  PREFIX (/usr/local), DESTDIR
+#   make            build/trireme
+#   make demo       set up, build, fetch a real model, ask it QUESTION
+#   make test       unit, fuzz-corpus and end-to-end tests, the first two under ASan and UBSan as well
+#   make bench      what bench/ measures, on this machine
+#   make tidy       formatting, layers, clang-tidy
+#   make format     clang-format in place
+#   make fuzz       every fuzz target for FUZZ_SECONDS (60)
+#   make install    into PREFIX (/usr/local), below DESTDIR
+#   make clean      what was built; `make distclean` also the fetched model and Python modules
 
 PREFIX ?= /usr/local
 PRESET ?= release
 FUZZ_SECONDS ?= 60
-QUESTION ?= What is the capital of France?
+QUESTION ?= What is a black hole, in one sentence?
+export QUESTION
 
 BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 
-.PHONY: all configure demo model test bench tidy format fuzz install clean
+.PHONY: all configure demo model test bench tidy format fuzz install clean distclean
 all: configure
 	@cmake --build $(BUILD)
 
 configure: | bootstrap-demo
-	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	@test -f $(BUILD)/build.ninja || \
+	    cmake --preset $(PRESET) -DCMAKE_INSTALL_PREFIX=$(PREFIX) --log-level=WARNING
 
 .PHONY: bootstrap-demo bootstrap-test bootstrap-develop
 bootstrap-demo bootstrap-test bootstrap-develop:
@@ -31,7 +34,7 @@ model: | bootstrap-demo
 	@tools/fetch_model.sh
 
 demo: all model
-	@tools/demo.sh "$(QUESTION)"
+	@tools/demo.sh "$$QUESTION"
 
 test: | bootstrap-test
 	@tools/test.sh
@@ -42,7 +45,7 @@ bench: all model
 tidy: | bootstrap-develop
 	@tools/tidy.sh
 
-format:
+format: | bootstrap-develop
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 fuzz: | bootstrap-develop
@@ -52,4 +55,8 @@ install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:
+	@mkdir -p build && cd build && \
+	    find . -mindepth 1 -maxdepth 1 ! -name models ! -name venv -exec rm -rf {} +
+
+distclean:
 	rm -rf build

@@ -7,5 +7,8 @@ foreach(name trtllm-build trtllm-refit)
         COMMAND ${CMAKE_COMMAND} -E create_symlink trireme $<TARGET_FILE_DIR:trireme_cli>/${name})
     install(FILES $<TARGET_FILE_DIR:trireme_cli>/${name} DESTINATION ${CMAKE_INSTALL_BINDIR})
 endforeach()
+# The prefix is found from where the file lies, so that an installed tree may move.
+file(RELATIVE_PATH TRI_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" TRI_PC_TO_PREFIX "${TRI_PC_TO_PREFIX}")
 configure_file(cmake/trireme.pc.in trireme.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/trireme.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Installs what a tier needs: bootstrap.sh demo|test|develop.  Idempotent: what is there is left alone, and a
-# second run does nothing and says nothing.
+# Installs what a tier needs on Debian 12: bootstrap.sh demo|test|develop.  Idempotent: what is there is left alone,
+# and a second run does nothing and says nothing.
 #
-#   demo      compiler, CMake, Ninja, libraries; pip, to fetch the model
-#   test      demo + cmocka and the Python oracles (build/venv)
+#   demo      C compiler, CMake, Ninja, libraries; pip, to fetch the model
+#   test      demo + cmocka, a C++ compiler and, in build/venv, the Python oracles
 #   develop   test + clang, clang-format, clang-tidy, libFuzzer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tier=${1:-demo}
 
-demo_packages=(gcc g++ cmake ninja-build pkg-config ccache python3 python3-venv python3-pip git ca-certificates
+demo_packages=(gcc libc6-dev cmake ninja-build pkg-config ccache git ca-certificates python3 python3-pip
     libpcre2-dev libxxhash-dev libutf8proc-dev libedit-dev)
-test_packages=(libcmocka-dev)
+test_packages=(g++ libcmocka-dev python3-venv)
 develop_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 test_modules=(numpy==1.26.4 safetensors==0.4.5 gguf==0.17.1 tokenizers==0.20.3 jinja2==3.1.6 pytest==8.3.5)
 
@@ -25,20 +25,29 @@ develop) packages=("${demo_packages[@]}" "${test_packages[@]}" "${develop_packag
     ;;
 esac
 
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null |
+    sed -n 's/ installed$//p' || true)
 missing=()
 for package in "${packages[@]}"; do
-    status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
-    [ "$status" = "install ok installed" ] || missing+=("$package")
+    grep -qxF "$package" <<<"$installed" || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
     echo "bootstrap ($tier): apt-get install ${missing[*]}"
-    if [ "$(id -u)" != 0 ]; then
-        echo "bootstrap: not root; run the line above as root, then try again" >&2
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        cat >&2 <<END
+bootstrap: that takes apt-get and root.  Run the line above as root and try again; or, where these things are
+installed by other means, leave the set-up out: cmake --preset release && cmake --build build
+END
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt=(apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -40 "$log" >&2
+        exit 1
+    fi
 fi
 
 if [ "$tier" != demo ]; then

@@ -45,6 +45,10 @@ typedef struct tri_build_options {
 } tri_build_options;
 
 TRI_API tri_status tri_build(const tri_build_options *options, tri_error *err);
+/* Makes the ops of plugin libraries known to a graph, before tri_plugin_op_value names them; once a
+ * graph. The build then needs the same libraries in options->plugins. */
+TRI_API tri_status tri_graph_load_plugins(
+    tri_graph *graph, const char *const *plugins, int32_t n_plugins, tri_error *err);
 /* A model of one's own (finished; pipeline and tensor parallel size 1): weights come from `read`,
  * which fills row-major `out` with n_bytes of the declared weight. */
 typedef tri_status (*tri_weight_reader)(
@@ -102,13 +106,11 @@ TRI_API tri_status tri_engine_memory_need(const tri_engine *engine, int32_t max_
 /* ---- refit ---- */
 
 /* Offline: the engine's recipes run again on another checkpoint of the same architecture; a new
- * directory, or output_dir NULL: the engine's own, replaced at once.  Fills stripped engines. */
+ * directory, or output_dir NULL: the engine's own, replaced at once.  Fills stripped engines.  Of
+ * options only the plugins are looked at; NULL: none. */
 TRI_API tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *output_dir,
-    tri_build_progress progress, void *progress_user, tri_error *err);
-/* The same for engines with ops of plugins: options->plugins; the rest of it is not looked at. */
-TRI_API tri_status tri_refit_with(const char *engine_dir, const char *model_dir,
-    const char *output_dir, const tri_engine_options *options, tri_build_progress progress,
-    void *progress_user, tri_error *err);
+    const tri_engine_options *options, tri_build_progress progress, void *progress_user,
+    tri_error *err);
 /* Live, between steps: new weights are staged, then taken by every executor of the engine before
  * its next step; running sequences are recomputed from their tokens.  Fails without a trace, or
  * takes effect whole. */
@@ -126,8 +128,9 @@ typedef enum tri_inspect_what {
     TRI_INSPECT_VERIFY = 32 /* checks weight checksums */
 } tri_inspect_what;
 /* path: an engine directory, a checkpoint directory, or a .safetensors, .engine or .gguf file.
- * *text: tri_free. */
-TRI_API tri_status tri_inspect(const char *path, uint32_t what, char **text, tri_error *err);
+ * Of options only the plugins are looked at; NULL: none.  *text: tri_free. */
+TRI_API tri_status tri_inspect(const char *path, uint32_t what, const tri_engine_options *options,
+    char **text, tri_error *err);
 
 #ifdef __cplusplus
 }

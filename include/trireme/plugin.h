@@ -61,6 +61,9 @@ typedef struct tri_plugin_desc {
     const tri_plugin_device *device;
     int32_t tokens_per_block;                    /* of the cache operand's group, else 0 */
     int32_t max_tokens, max_sequences, max_rows; /* the plan's limits on T, S, R */
+    const void
+        *kept; /* at create: what the op's serialise kept with this use, checked by deserialise */
+    int64_t n_kept_bytes;
 } tri_plugin_desc;
 
 /* Extents of one step. */

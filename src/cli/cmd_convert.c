@@ -48,8 +48,8 @@ int tri_cmd_convert(int argc, char **argv) {
     };
     const tri_usage usage = {.command = "trireme convert",
         .summary =
-            "Writes a model as a TensorRT-LLM checkpoint: config.json, rankN.safetensors and the "
-            "tokenizer's files.",
+            "Writes a model as a TensorRT-LLM checkpoint: config.json, rankN.safetensors,\nand "
+            "the tokenizer's files.",
         .synopsis = "--model_dir PATH --output_dir DIR [options]",
         .examples = "  trireme convert --model_dir ./Llama-3.2-1B --output_dir ./ckpt --tp_size 2\n"
                     "  trireme convert --model_dir model.Q4_K_M.gguf --output_dir ./ckpt\n",

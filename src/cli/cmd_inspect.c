@@ -5,6 +5,7 @@
 
 int tri_cmd_inspect(int argc, char **argv) {
     bool weights = false, graph = false, plan = false, json = false, dot = false, verify = false;
+    tri_option_list plugins = {0};
     const tri_option table[] = {
         {TRI_OPTION_SWITCH, "weights", &weights, NULL,
             "every tensor: type, shape, layout, bytes, how it was made", 0, 0},
@@ -13,6 +14,8 @@ int tri_cmd_inspect(int argc, char **argv) {
             "the launches: kernels chosen, and why the others were not; memory", 0, 0},
         {TRI_OPTION_SWITCH, "json", &json, NULL, "as JSON", 0, 0},
         {TRI_OPTION_SWITCH, "dot", &dot, NULL, "the graph for Graphviz", 0, 0},
+        {TRI_OPTION_LIST, "plugin", &plugins, "LIB",
+            "a plugin library, for --plan and --dot of engines with its ops", 0, 0},
         {TRI_OPTION_SWITCH, "verify", &verify, NULL, "check the weights' checksums too", 0, 0},
     };
     const tri_usage usage = {.command = "trireme inspect",
@@ -34,7 +37,9 @@ int tri_cmd_inspect(int argc, char **argv) {
                     (dot ? TRI_INSPECT_DOT : 0u) | (verify ? TRI_INSPECT_VERIFY : 0u);
     tri_error err = {0};
     char *text = NULL;
-    if (tri_inspect(path[0], what, &text, &err)) return tri_report("inspect", &err);
+    const tri_engine_options options = {
+        .struct_size = sizeof options, .plugins = plugins.items, .n_plugins = plugins.n};
+    if (tri_inspect(path[0], what, &options, &text, &err)) return tri_report("inspect", &err);
     fputs(text, stdout);
     tri_free(text);
     return 0;

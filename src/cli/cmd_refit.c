@@ -6,6 +6,7 @@
 
 int tri_cmd_refit(int argc, char **argv) {
     const char *engine_dir = NULL, *checkpoint_dir = NULL, *model_dir = NULL, *output_dir = NULL;
+    tri_option_list plugins = {0};
     const tri_option table[] = {
         {TRI_OPTION_STRING, "engine_dir", &engine_dir, "DIR", "the engine", 0, 0},
         {TRI_OPTION_STRING, "checkpoint_dir", &checkpoint_dir, "DIR",
@@ -14,6 +15,7 @@ int tri_cmd_refit(int argc, char **argv) {
             0},
         {TRI_OPTION_STRING, "output_dir", &output_dir, "DIR",
             "a new engine; without it the engine's own files are replaced at once", 0, 0},
+        {TRI_OPTION_LIST, "plugin", &plugins, "LIB", "a plugin library; may be given again", 0, 0},
         {TRI_OPTION_IGNORED, "log_level", NULL, NULL, NULL, 0, 0},
     };
     const tri_usage usage = {.command = "trireme refit",
@@ -34,8 +36,12 @@ int tri_cmd_refit(int argc, char **argv) {
     tri_progress_init(&progress);
     int64_t started = tri_clock_ns();
     tri_error err = {0};
-    tri_status status = tri_refit(engine_dir, checkpoint_dir ? checkpoint_dir : model_dir,
-        output_dir, tri_progress_show, &progress, &err);
+    tri_status status =
+        tri_refit(engine_dir, checkpoint_dir ? checkpoint_dir : model_dir, output_dir,
+            &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
+                .plugins = plugins.items,
+                .n_plugins = plugins.n},
+            tri_progress_show, &progress, &err);
     tri_progress_end(&progress);
     if (status) return tri_report("refit", &err);
     printf("%s: refitted in %.2f s\n", output_dir ? output_dir : engine_dir,

@@ -1,5 +1,7 @@
 /* cmd_run.c - a prompt or a chat on an engine; a model is built into the cache first. */
 #include <histedit.h>
+#include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,13 +251,21 @@ static const char *next_line(EditLine *editor, char **buffer, size_t *room, size
     return *buffer;
 }
 
+/* The terminal's encoding, for line editing alone: numbers stay as C writes them. */
+static EditLine *open_editor(void) {
+    if (!isatty(STDIN_FILENO)) return NULL;
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
+    return el_init("trireme", stdin, stdout, stderr);
+}
+
 static int chat(const session *s) {
     static const char help[] =
         "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer\n";
-    EditLine *editor = isatty(STDIN_FILENO) ? el_init("trireme", stdin, stdout, stderr) : NULL;
+    EditLine *editor = open_editor();
     History *lines = editor ? history_init() : NULL;
     HistEvent event;
     if (editor) {
+        signal(SIGINT, SIG_IGN); /* it ends a generation, which sees to it; never the chat */
         el_set(editor, EL_PROMPT, chat_prompt);
         el_set(editor, EL_EDITOR, "emacs");
         history(lines, &event, H_SETSIZE, 1000);

@@ -227,7 +227,7 @@ static tri_status bind_launch(tri_bound *bound, const tri_binding *b, const tri_
 static tri_status bind_inputs(tri_bound *bound, const tri_binding *b, tri_error *err) {
     tri_step_inputs *inputs = TRI_NEW(b->arena, tri_step_inputs);
     tri_plugin_tensor *outputs = TRI_NEW_N(b->arena, tri_plugin_tensor, TRI_MAX_STEP_INPUTS);
-    int32_t kind;
+    tri_step_input kind;
     if (!inputs || !outputs) return no_memory(err);
     for (const tri_node *node = bound->g->first; node; node = node->next) {
         if (!tri_step_input_kind(node, &kind)) continue;
@@ -272,6 +272,8 @@ tri_status tri_bind_measure(tri_bound *bound, const tri_binding *binding, const 
         tri_plugin_desc *desc;
         char reason[128];
         TRI_TRY(tri_select_describe(&select, g, picks[i].node, binding->arena, &desc, err));
+        desc->kept = picks[i].kept.ptr;
+        desc->n_kept_bytes = (int64_t)picks[i].kept.len;
         if (!tri_select_accepts(&select, picks[i].kernel, desc, reason))
             return TRI_FAIL(err, TRI_E_UNSUPPORTED,
                 "%s: kernel %s cannot run with these limits: %s", desc->op, picks[i].kernel->name,

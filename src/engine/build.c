@@ -24,9 +24,13 @@ typedef struct building {
 
 tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err) {
     tri_build_report *report = user;
+    (void)name;
     (void)err;
     report->done += n_bytes;
-    if (report->progress) report->progress(report->user, name, report->done, report->total);
+    if (!report->progress) return TRI_OK;
+    bool last = report->done == report->total; /* what is left is the disk's */
+    report->progress(
+        report->user, last ? "writing" : "packing weights", report->done, report->total);
     return TRI_OK;
 }
 
@@ -64,6 +68,20 @@ static tri_status lower_rank(building *b, int32_t rank, tri_graph *canonical, tr
     if (rc) tri_error_context(err, "rank %" PRId32, rank);
     if (!rc) b->report.total += tri_rank_weight_bytes(&b->ranks[rank]);
     return rc;
+}
+
+/* GGUF blocks are left as they are: that nothing was quantised would be found out too late. */
+static tri_status check_weight_only(const building *b, tri_error *err) {
+    if (b->spec.precision.weight_only == TRI_N_DTYPES) return TRI_OK;
+    for (int32_t r = 0; r < b->n_ranks; r++) {
+        for (const tri_node *node = b->ranks[r].graph->first; node; node = node->next) {
+            if (node->op == TRI_OP_QUANTIZE) return TRI_OK;
+        }
+    }
+    return TRI_FAIL(err, TRI_E_ARGUMENT,
+        "weight_only is %s, but no linear has float weights to quantise: blocks of a GGUF stay as "
+        "they are unless dtype decodes them (float32, bfloat16)",
+        b->options->weight_only);
 }
 
 /* What becomes of `auto`. */
@@ -112,7 +130,7 @@ static tri_status lower_model(building *b, const tri_source *source, tri_error *
         if (r % b->spec.tp_size == 0) b->config.n_parameters += n_parameters;
         TRI_TRY(lower_rank(b, r, g, err));
     }
-    return TRI_OK;
+    return check_weight_only(b, err);
 }
 
 /* ---- writing ---- */
@@ -264,6 +282,7 @@ tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void 
         goto done;
     }
     rc = lower_rank(&b, 0, own, err);
+    if (!rc) rc = check_weight_only(&b, err);
     if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
     opened = true;

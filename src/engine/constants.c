@@ -35,9 +35,9 @@ static void quantize_values(
 /* Elements [first, first + n) of a row of nibbles, in order: the low half of a byte comes first. */
 static void store_nibbles(const int8_t *q, int64_t first, int64_t n, uint8_t *row) {
     for (int64_t i = 0; i < n; i++) {
-        uint8_t nibble = (uint8_t)q[i] & 15;
+        uint32_t nibble = (uint32_t)q[i] & 15u;
         uint8_t *byte = &row[(first + i) / 2];
-        *byte = (first + i) % 2 == 0 ? nibble : (uint8_t)(*byte | nibble << 4);
+        *byte = (uint8_t)((first + i) % 2 == 0 ? nibble : *byte | nibble << 4);
     }
 }
 

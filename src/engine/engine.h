@@ -41,7 +41,9 @@ struct tri_engine {
     int32_t *group_of;
 
     pthread_mutex_t lock;
-    bool has_lock;
+    pthread_mutex_t taking; /* held while weights are put in, and while all ranks of an executor
+                               take them: before `lock` */
+    bool has_locks;
     tri_weight_set **weights; /* one for each rank */
     int64_t generation;
 };
@@ -55,8 +57,8 @@ void tri_engine_put_weights(tri_engine *engine, tri_weight_set **sets);
 /* ---- lowering again ---- */
 
 /* The ranks of `dir` do not run on `isa`: lowers them again from what they store, into a directory
- * of the cache made once and found again later.  *path in the arena. */
+ * of the cache made once and found again later.  *path in the arena; *made: this call made it. */
 tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
-    const tri_plugin_set *plugins, tri_arena *arena, const char **path, tri_error *err);
+    const tri_plugin_set *plugins, tri_arena *arena, const char **path, bool *made, tri_error *err);
 
 #endif

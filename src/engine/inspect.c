@@ -48,11 +48,13 @@ static tri_status keep(tri_inspection *inspection, tri_buf *from, const char **t
     return rc;
 }
 
-static tri_status add_texts(tri_inspection *inspection, uint32_t what, tri_error *err) {
+static tri_status add_texts(
+    tri_inspection *inspection, uint32_t what, const tri_engine_options *options, tri_error *err) {
     bool is_engine = strcmp(inspection->what, "engine") == 0;
     if (what & TRI_INSPECT_GRAPH) {
         tri_buf text = {0};
-        tri_status rc = tri_inspect_graph_text(inspection->path, is_engine, false, &text, err);
+        tri_status rc =
+            tri_inspect_graph_text(inspection->path, is_engine, false, options, &text, err);
         if (rc) tri_buf_deinit(&text);
         TRI_TRY(rc);
         TRI_TRY(keep(inspection, &text, &inspection->graph, err));
@@ -62,7 +64,7 @@ static tri_status add_texts(tri_inspection *inspection, uint32_t what, tri_error
         if (!is_engine)
             return TRI_FAIL(err, TRI_E_ARGUMENT, "%s is a %s and has no plan: only engines do",
                 inspection->path, inspection->what);
-        tri_status rc = tri_inspect_plan_text(inspection->path, &text, err);
+        tri_status rc = tri_inspect_plan_text(inspection->path, options, &text, err);
         if (rc) tri_buf_deinit(&text);
         TRI_TRY(rc);
         TRI_TRY(keep(inspection, &text, &inspection->plan, err));
@@ -70,7 +72,8 @@ static tri_status add_texts(tri_inspection *inspection, uint32_t what, tri_error
     return TRI_OK;
 }
 
-tri_status tri_inspect(const char *path, uint32_t what, char **text, tri_error *err) {
+tri_status tri_inspect(const char *path, uint32_t what, const tri_engine_options *options,
+    char **text, tri_error *err) {
     tri_inspection inspection = {0};
     tri_buf out = {0};
     if (!path || !text) return TRI_FAIL(err, TRI_E_ARGUMENT, "inspect: a path is needed");
@@ -78,9 +81,9 @@ tri_status tri_inspect(const char *path, uint32_t what, char **text, tri_error *
     if (rc) goto done;
     if (what & TRI_INSPECT_DOT) {
         bool is_engine = strcmp(inspection.what, "engine") == 0;
-        rc = tri_inspect_graph_text(path, is_engine, true, &out, err);
+        rc = tri_inspect_graph_text(path, is_engine, true, options, &out, err);
     } else {
-        rc = add_texts(&inspection, what, err);
+        rc = add_texts(&inspection, what, options, err);
         if (!rc && (what & TRI_INSPECT_JSON)) tri_inspect_show_json(&inspection, what, &out);
         if (!rc && !(what & TRI_INSPECT_JSON)) tri_inspect_show_text(&inspection, what, &out);
     }
@@ -89,7 +92,6 @@ tri_status tri_inspect(const char *path, uint32_t what, char **text, tri_error *
 done:
     tri_inspection_deinit(&inspection);
     if (rc) {
-        tri_error_context(err, "inspect");
         tri_buf_deinit(&out);
     } else {
         *text = out.ptr;

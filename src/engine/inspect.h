@@ -12,6 +12,7 @@
 #define TRI_ENGINE_INSPECT_H
 
 #include "engine/file.h"
+#include "trireme/engine.h"
 
 typedef struct tri_inspect_entry {
     const char *name;
@@ -54,10 +55,11 @@ tri_status tri_inspect_read(
 void tri_inspection_deinit(tri_inspection *inspection);
 void tri_inspect_add_fact(tri_inspection *inspection, const char *key, const char *format, ...)
     TRI_PRINTF(3, 4);
-tri_status tri_inspect_plan_text(const char *engine_dir, tri_buf *out, tri_error *err);
+tri_status tri_inspect_plan_text(
+    const char *engine_dir, const tri_engine_options *plugins, tri_buf *out, tri_error *err);
 /* Of an engine, or of the model that a checkpoint, HF directory or GGUF file holds. */
-tri_status tri_inspect_graph_text(
-    const char *path, bool is_engine, bool dot, tri_buf *out, tri_error *err);
+tri_status tri_inspect_graph_text(const char *path, bool is_engine, bool dot,
+    const tri_engine_options *plugins, tri_buf *out, tri_error *err);
 void tri_graph_dot(const tri_graph *g, tri_buf *out);
 
 /* show */

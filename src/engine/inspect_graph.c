@@ -62,6 +62,7 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
     int32_t *ids = TRI_NEW_N(&arena, int32_t, g->next_id + 1); /* drawn node of each value */
     int32_t n = 0, n_clusters = 0;
     const char *scope = "";
+    tri_buf edges = {0}; /* behind all clusters: inside one, an edge would draw its nodes there */
     tri_buf_puts(out, "digraph \"");
     print_label(out, g->name);
     tri_buf_puts(out, "\" {\n  node [fontname=\"sans-serif\", fontsize=10];\n"
@@ -80,10 +81,11 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
         for (int32_t i = 0; i < node->n_results; i++)
             ids[node->results[i]->id] = n;
         draw_node(node, n, out);
-        draw_edges(node, n, ids, out);
+        draw_edges(node, n, ids, &edges);
         n++;
     }
     if (*scope) tri_buf_puts(out, "  }\n");
+    tri_buf_append(out, edges.ptr ? edges.ptr : "", edges.len);
     for (int32_t i = 0; i < g->n_outputs && ids; i++) {
         tri_buf_printf(out, "  out%" PRId32 " [shape=ellipse, label=\"", i);
         print_label(out, g->outputs[i].name);
@@ -91,22 +93,25 @@ void tri_graph_dot(const tri_graph *g, tri_buf *out) {
             out, "\"];\n  n%" PRId32 " -> out%" PRId32 ";\n", ids[g->outputs[i].value->id], i);
     }
     tri_buf_puts(out, "}\n");
-    if (!ids) out->failed = true;
+    if (!ids || edges.failed) out->failed = true;
+    tri_buf_deinit(&edges);
     tri_arena_deinit(&arena);
 }
 
 /* ---- where graphs come from ---- */
 
-static tri_status show_parsed(tri_str text, tri_buf *out, tri_error *err) {
+static tri_status show_parsed(
+    tri_str text, const tri_plugin_set *plugins, tri_buf *out, tri_error *err) {
     tri_graph *g = NULL;
-    TRI_TRY(tri_graph_parse(&g, text.ptr, text.len, err));
+    TRI_TRY(tri_graph_parse_with(&g, text.ptr, text.len, plugins->ops, err));
     tri_graph_dot(g, out);
     tri_graph_destroy(g);
     return TRI_OK;
 }
 
 /* As text it is shown as it is stored, so that a graph with ops of unknown plugins can be read. */
-static tri_status of_engine(const char *path, bool dot, tri_buf *out, tri_error *err) {
+static tri_status of_engine(
+    const char *path, bool dot, const tri_plugin_set *plugins, tri_buf *out, tri_error *err) {
     tri_engine_file f;
     tri_arena arena;
     tri_arena_init(&arena, 0);
@@ -116,7 +121,7 @@ static tri_status of_engine(const char *path, bool dot, tri_buf *out, tri_error 
     if (!rc) rc = tri_engine_file_open(&f, rank0, err);
     if (!rc) {
         if (dot)
-            rc = show_parsed(f.graph, out, err);
+            rc = show_parsed(f.graph, plugins, out, err);
         else
             tri_buf_append(out, f.graph.ptr, f.graph.len);
         tri_engine_file_close(&f);
@@ -125,10 +130,10 @@ static tri_status of_engine(const char *path, bool dot, tri_buf *out, tri_error 
     return rc;
 }
 
-static tri_status of_model(const char *path, bool dot, tri_buf *out, tri_error *err) {
+static tri_status of_model(
+    const char *path, bool dot, const tri_plugin_set *plugins, tri_buf *out, tri_error *err) {
     const tri_source_options options = {.dtype = TRI_N_DTYPES};
     tri_source *source = NULL;
-    tri_plugin_set plugins = {0};
     tri_graph *g = NULL;
     TRI_TRY(tri_source_open(&source, path, &options, err));
     const tri_model_config *config = tri_source_config(source);
@@ -137,8 +142,7 @@ static tri_status of_model(const char *path, bool dot, tri_buf *out, tri_error *
         .precision = {.kv = TRI_F32},
         .tokens_per_block = 32,
         .max_seq_len = config->max_position_embeddings};
-    tri_status rc = tri_plugin_set_open(&plugins, NULL, 0, err);
-    if (!rc) rc = tri_canonical_graph(&g, source, 0, &spec, &plugins, NULL, NULL, err);
+    tri_status rc = tri_canonical_graph(&g, source, 0, &spec, plugins, NULL, NULL, err);
     if (!rc) {
         if (dot)
             tri_graph_dot(g, out);
@@ -146,12 +150,17 @@ static tri_status of_model(const char *path, bool dot, tri_buf *out, tri_error *
             tri_graph_print_to(g, out);
         tri_graph_destroy(g);
     }
-    tri_plugin_set_close(&plugins);
     tri_source_close(source);
     return rc;
 }
 
-tri_status tri_inspect_graph_text(
-    const char *path, bool is_engine, bool dot, tri_buf *out, tri_error *err) {
-    return is_engine ? of_engine(path, dot, out, err) : of_model(path, dot, out, err);
+tri_status tri_inspect_graph_text(const char *path, bool is_engine, bool dot,
+    const tri_engine_options *options, tri_buf *out, tri_error *err) {
+    tri_plugin_set plugins = {0};
+    TRI_TRY(tri_plugin_set_open(
+        &plugins, options ? options->plugins : NULL, options ? options->n_plugins : 0, err));
+    tri_status rc = is_engine ? of_engine(path, dot, &plugins, out, err)
+                              : of_model(path, dot, &plugins, out, err);
+    tri_plugin_set_close(&plugins);
+    return rc;
 }

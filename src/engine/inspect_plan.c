@@ -111,9 +111,13 @@ static tri_status show_ranks(planning *p, tri_error *err) {
     return show_memory(p, err);
 }
 
-tri_status tri_inspect_plan_text(const char *engine_dir, tri_buf *out, tri_error *err) {
+tri_status tri_inspect_plan_text(
+    const char *engine_dir, const tri_engine_options *plugins, tri_buf *out, tri_error *err) {
     enum { ROOM = 256 };
-    const tri_engine_options options = {.struct_size = sizeof options, .null_device = true};
+    const tri_engine_options options = {.struct_size = sizeof options,
+        .plugins = plugins ? plugins->plugins : NULL,
+        .n_plugins = plugins ? plugins->n_plugins : 0,
+        .null_device = true};
     tri_engine *engine = NULL;
     planning p = {.room = ROOM, .out = out};
     TRI_TRY(tri_engine_open(&engine, engine_dir, &options, err));

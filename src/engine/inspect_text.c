@@ -79,6 +79,14 @@ static void show_kinds(const tri_inspection *in, tri_buf *out) {
     }
     show_share(out, "headers", -1, total - listed, total);
     show_share(out, "all", -1, total, total);
+    int32_t n_code = shares[TRI_ENTRY_CODE].n_entries;
+    double weights =
+        total > 0 ? 100.0 * (double)shares[TRI_ENTRY_WEIGHT].n_bytes / (double)total : 0;
+    tri_buf_printf(out, "\n  Weights or code?  %.1f %% of it are weights", weights);
+    if (n_code == 0)
+        tri_buf_puts(out, "; there is no code in it.\n");
+    else
+        tri_buf_printf(out, "; %" PRId32 " entries are code, or data of plugins.\n", n_code);
 }
 
 static void show_entry(const tri_inspect_entry *e, int width, bool weights, tri_buf *out) {

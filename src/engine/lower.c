@@ -3,8 +3,9 @@
 #include <string.h>
 
 static tri_status verified(tri_graph *g, const char *pass, tri_status rc, tri_error *err) {
-    if (!rc) rc = tri_graph_verify(g, err);
-    if (rc) tri_error_context(err, "pass %s", pass);
+    if (rc) return rc; /* the pass says its name */
+    rc = tri_graph_verify(g, err);
+    if (rc) tri_error_context(err, "after pass %s", pass);
     return rc;
 }
 
@@ -85,7 +86,7 @@ tri_status tri_pick_kernels(const tri_select *select, const tri_graph *g, tri_ar
         if (rc)
             tri_error_context(err, "%s", *node->scope ? node->scope : g->name);
         else
-            made[n++] = (tri_pick){node, choices[0].kernel};
+            made[n++] = (tri_pick){.node = node, .kernel = choices[0].kernel};
     }
     tri_arena_deinit(&scratch);
     if (rc) return rc;

@@ -27,6 +27,7 @@ const tri_value *tri_graph_output(const tri_graph *g, const char *name);
 typedef struct tri_pick {
     const tri_node *node;
     const tri_plugin_kernel *kernel;
+    tri_str kept; /* what a plugin op keeps with this use; borrowed from the file */
 } tri_pick;
 
 /* The launches of g in order, each with its best kernel. */

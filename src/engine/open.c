@@ -20,7 +20,10 @@ void tri_engine_close(tri_engine *engine) {
         tri_weight_set_unref(engine, engine->weights[i]);
     close_ranks(engine);
     tri_plugin_set_close(&engine->plugins);
-    if (engine->has_lock) pthread_mutex_destroy(&engine->lock);
+    if (engine->has_locks) {
+        pthread_mutex_destroy(&engine->lock);
+        pthread_mutex_destroy(&engine->taking);
+    }
     tri_arena_deinit(&engine->arena);
     free(engine);
 }
@@ -73,7 +76,7 @@ static int64_t group_bytes(const tri_group *g) {
 /* Puts a rank's group among the engine's that this rank has none of yet. */
 static tri_status add_group(
     tri_engine *e, int32_t rank, int32_t local, const tri_group *g, tri_error *err) {
-    int32_t *group_of = e->group_of + rank * TRI_MAX_GROUPS;
+    int32_t *group_of = e->group_of + (size_t)rank * TRI_MAX_GROUPS;
     int32_t at = 0;
     for (; at < e->n_groups; at++) {
         bool taken = false;
@@ -180,14 +183,16 @@ static tri_status repack(tri_engine *e, const char *dir, const tri_engine_option
             "given for that: build it with --cpu_isa %s",
             tri_isa_shown(built_for), tri_isa_shown(isa), why, tri_isa_shown(isa));
     close_ranks(e);
-    TRI_TRY(tri_repack(dir, options->cache_dir, isa, &e->plugins, &e->arena, &path, err));
+    bool made = false;
+    TRI_TRY(tri_repack(dir, options->cache_dir, isa, &e->plugins, &e->arena, &path, &made, err));
     e->repacked = tri_arena_printf(&e->arena, "built for %s, packed again for %s into %s",
         tri_isa_shown(built_for), tri_isa_shown(isa), path);
     char misfit[512];
     TRI_TRY(open_ranks(e, path, misfit, sizeof misfit, options->verify_weights, err));
     if (misfit[0]) return TRI_FAIL(err, TRI_E_INTERNAL, "packed again, and yet: %s", misfit);
-    tri_log(TRI_LOG_INFO, "engine", "dir=%s what=\"%s\"", dir,
-        e->repacked ? e->repacked : "packed again");
+    if (made) /* said once: later opens find it */
+        tri_log(TRI_LOG_INFO, "engine", "dir=%s what=\"%s\"", dir,
+            e->repacked ? e->repacked : "packed again");
     return TRI_OK;
 }
 
@@ -196,9 +201,9 @@ static tri_status open_dir(
     const char *built_for, *isa;
     bool null_target;
     char misfit[512];
-    if (pthread_mutex_init(&e->lock, NULL))
-        return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a lock");
-    e->has_lock = true;
+    pthread_mutex_init(&e->lock, NULL); /* cannot fail with no attributes here */
+    pthread_mutex_init(&e->taking, NULL);
+    e->has_locks = true;
     e->dir = tri_arena_strdup(&e->arena, dir);
     if (!e->dir) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     TRI_TRY(tri_engine_config_read(&e->config, dir, &e->arena, err));

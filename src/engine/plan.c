@@ -193,6 +193,8 @@ static tri_status make(tri_plan *p, tri_error *err) {
     if (p->rank->n_stored > 0 && !p->weights->data[0])
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "its weights were left out (strip_plan): fill them in with trireme refit");
+    if (p->rank->has_file)
+        tri_file_map_will_need(&p->rank->file.file.map, 0, p->rank->file.file.map.n_bytes);
     TRI_TRY(measure(p, err));
     b = binding_of(p);
     TRI_TRY(tri_bind(&p->forward.bound, &b, p->rank->forward, p->rank->n_forward, err));
@@ -350,6 +352,21 @@ tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
     tri_weight_set_unref(plan->engine, old);
     *changed = true;
     return TRI_OK;
+}
+
+tri_status tri_plans_take_refit(
+    tri_plan *const *plans, int32_t n_plans, bool *changed, tri_error *err) {
+    tri_status rc = TRI_OK;
+    *changed = false;
+    if (n_plans == 0) return TRI_OK;
+    pthread_mutex_lock(&plans[0]->engine->taking);
+    for (int32_t i = 0; i < n_plans && !rc; i++) {
+        bool one = false;
+        rc = tri_plan_take_refit(plans[i], &one, err);
+        *changed |= one;
+    }
+    pthread_mutex_unlock(&plans[0]->engine->taking);
+    return rc;
 }
 
 /* ---- profiles ---- */

@@ -48,6 +48,9 @@ uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot); /* vocabulary bit mask of
 /* Takes weights staged by tri_engine_refit, between steps. *changed: sequences must be recomputed.
  */
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err);
+/* The plans of all ranks, which so take the same weights: no refit can come in between. */
+tri_status tri_plans_take_refit(
+    tri_plan *const *plans, int32_t n_plans, bool *changed, tri_error *err);
 
 typedef struct tri_plan_launch_info { /* for profiles */
     const char *name, *kernel;

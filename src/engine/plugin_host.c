@@ -2,9 +2,11 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/select.h"
+#include "trireme/engine.h"
 
 /* What the library's callbacks work on while its init runs. */
 typedef struct loading {
@@ -176,4 +178,26 @@ tri_status tri_plugin_set_replace(const tri_plugin_set *set, tri_graph *g, tri_e
         }
     }
     return tri_graph_verify(g, err);
+}
+
+static void release_set(void *owned) {
+    tri_plugin_set_close(owned);
+    free(owned);
+}
+
+tri_status tri_graph_load_plugins(
+    tri_graph *graph, const char *const *plugins, int32_t n_plugins, tri_error *err) {
+    if (graph->plugins)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "graph %s has its plugins already", graph->name);
+    tri_plugin_set *set = calloc(1, sizeof *set);
+    if (!set) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for plugins");
+    tri_status rc = tri_plugin_set_open(set, plugins, n_plugins, err);
+    if (rc) {
+        free(set);
+        return rc;
+    }
+    tri_graph_set_plugins(graph, set->ops);
+    graph->owned = set;
+    graph->release = release_set;
+    return TRI_OK;
 }

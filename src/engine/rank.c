@@ -150,7 +150,7 @@ static tri_status take_plan(tri_rank *rank, const tri_select *select, const tri_
     return TRI_OK;
 }
 
-static tri_status check_plugin_bytes(const tri_rank *rank, tri_error *err) {
+static tri_status take_plugin_bytes(tri_rank *rank, tri_error *err) {
     for (int32_t i = 0; i < rank->n_forward; i++) {
         const tri_node *node = rank->forward[i].node;
         tri_str bytes;
@@ -159,6 +159,7 @@ static tri_status check_plugin_bytes(const tri_rank *rank, tri_error *err) {
         if (op && op->deserialise && op->deserialise(bytes.ptr, (int64_t)bytes.len) != 0)
             return TRI_FAIL(err, TRI_E_FORMAT,
                 "plugin op %s refused what it keeps in plugin.%" PRId32, node->plugin, i);
+        rank->forward[i].kept = bytes;
     }
     return TRI_OK;
 }
@@ -167,9 +168,7 @@ static tri_status read_graph(tri_rank *rank, const tri_plugin_set *plugins, tri_
     const tri_engine_file *f = &rank->file;
     tri_status rc =
         tri_graph_parse_with(&rank->graph, f->graph.ptr, f->graph.len, plugins->ops, err);
-    if (!rc) rc = tri_graph_verify(rank->graph, err);
-    if (rc) tri_error_context(err, "graph");
-    return rc;
+    return rc ? rc : tri_graph_verify(rank->graph, err);
 }
 
 /* rank->file is open. */
@@ -189,7 +188,7 @@ static tri_status read_rank(tri_rank *rank, const tri_plugin_set *plugins, const
     if (rank->sample && !misfit[0])
         TRI_TRY(take_plan(rank, select, rank->sample, lists.sample, lists.n_sample, &rank->sampling,
             &rank->n_sampling, misfit, room, err));
-    return check_plugin_bytes(rank, err);
+    return take_plugin_bytes(rank, err);
 }
 
 static tri_status finish_open(tri_rank *rank, tri_rank *made, const tri_plugin_set *plugins,

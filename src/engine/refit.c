@@ -134,7 +134,7 @@ static tri_status refit_into(refitting *f, const char *dir, tri_error *err) {
     return copy_rest(e->dir, dir, err);
 }
 
-tri_status tri_refit_with(const char *engine_dir, const char *model_dir, const char *output_dir,
+tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *output_dir,
     const tri_engine_options *options, tri_build_progress progress, void *progress_user,
     tri_error *err) {
     refitting f = {.report = {.progress = progress, .user = progress_user}};
@@ -165,11 +165,6 @@ done:
     tri_engine_close(f.engine);
     if (rc) tri_error_context(err, "refit %s", engine_dir);
     return rc;
-}
-
-tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *output_dir,
-    tri_build_progress progress, void *progress_user, tri_error *err) {
-    return tri_refit_with(engine_dir, model_dir, output_dir, NULL, progress, progress_user, err);
 }
 
 /* ---- live ---- */

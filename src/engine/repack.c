@@ -125,19 +125,22 @@ static tri_status make_key(const repacking *r, tri_arena *arena, uint64_t *key, 
 }
 
 static tri_status make_under_lock(
-    repacking *r, const char *path, tri_arena *arena, tri_error *err) {
+    repacking *r, const char *path, bool *made, tri_arena *arena, tri_error *err) {
     tri_file_lock lock;
     const char *lock_path = tri_arena_printf(arena, "%s.lock", path);
     const char *first = tri_rank_path(arena, path, 0);
     if (!lock_path || !first) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     TRI_TRY(tri_file_lock_take(&lock, lock_path, LOCK_TIMEOUT_MS, err));
-    tri_status rc = tri_path_exists(first) ? TRI_OK : make(r, path, arena, err);
+    bool there = tri_path_exists(first);
+    tri_status rc = there ? TRI_OK : make(r, path, arena, err);
     tri_file_lock_release(&lock);
+    *made = !there;
     return rc;
 }
 
 tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
-    const tri_plugin_set *plugins, tri_arena *arena, const char **path, tri_error *err) {
+    const tri_plugin_set *plugins, tri_arena *arena, const char **path, bool *made,
+    tri_error *err) {
     repacking r = {.dir = dir, .isa = isa, .plugins = plugins, .facts = tri_target_facts(isa)};
     tri_engine_config config;
     uint64_t key;
@@ -146,12 +149,12 @@ tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
     r.n_ranks = config.tp_size * config.pp_size;
     rc = make_key(&r, arena, &key, err);
     if (rc) goto done;
-    const char *made =
+    const char *entry =
         tri_arena_printf(arena, "%s/repacked-%s-%016" PRIx64, cache_dir, tri_isa_shown(isa), key);
-    if (!made) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    if (!entry) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     if (!rc) rc = tri_path_make_dirs(cache_dir, err);
-    if (!rc) rc = make_under_lock(&r, made, arena, err);
-    if (!rc) *path = made;
+    if (!rc) rc = make_under_lock(&r, entry, made, arena, err);
+    if (!rc) *path = entry;
 
 done:
     if (rc) tri_error_context(err, "packing again for %s", tri_isa_shown(isa));

@@ -26,9 +26,9 @@ const tri_plugin_kernel tri_step_inputs_kernel = {.struct_size = sizeof(tri_plug
     .isa = "",
     .launch = launch};
 
-bool tri_step_input_kind(const tri_node *node, int32_t *kind) {
+bool tri_step_input_kind(const tri_node *node, tri_step_input *kind) {
     static const char *const names[] = {"tokens", "positions", "rows"};
-    static const int32_t kinds[] = {TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS};
+    static const tri_step_input kinds[] = {TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS};
     if (node->op != TRI_OP_INPUT) return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(tri_node_string(node, "name"), names[i]) == 0) {

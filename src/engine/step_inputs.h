@@ -10,15 +10,17 @@
 
 enum { TRI_MAX_STEP_INPUTS = 3 };
 
+typedef enum tri_step_input { TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS } tri_step_input;
+
 typedef struct tri_step_inputs { /* its state */
     int32_t n;
-    enum { TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS } kinds[TRI_MAX_STEP_INPUTS];
+    tri_step_input kinds[TRI_MAX_STEP_INPUTS];
 } tri_step_inputs;
 
 /* outputs[i] is the buffer of kinds[i]. */
 extern const tri_plugin_kernel tri_step_inputs_kernel;
 
 /* Whether a node is such an input; *kind which. */
-bool tri_step_input_kind(const tri_node *node, int32_t *kind);
+bool tri_step_input_kind(const tri_node *node, tri_step_input *kind);
 
 #endif

@@ -28,6 +28,7 @@ void tri_weight_set_unref(tri_engine *engine, tri_weight_set *set) {
 }
 
 void tri_engine_put_weights(tri_engine *engine, tri_weight_set **sets) {
+    pthread_mutex_lock(&engine->taking);
     pthread_mutex_lock(&engine->lock);
     for (int32_t i = 0; i < engine->n_ranks; i++) {
         tri_weight_set *old = engine->weights[i];
@@ -38,4 +39,5 @@ void tri_engine_put_weights(tri_engine *engine, tri_weight_set **sets) {
     }
     engine->generation++;
     pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->taking);
 }

@@ -18,6 +18,7 @@ typedef struct rank {
 struct tri_ranks {
     int32_t n, tp_size;
     rank *ranks;
+    tri_plan **plans; /* of the ranks */
     tri_comm_group *group;
     pthread_mutex_t lock;
     pthread_cond_t start, finished;
@@ -69,6 +70,7 @@ static tri_status create_rank(tri_ranks *all, int32_t index, tri_engine *engine,
         err));
     tri_comm *comm = all->group ? tri_comm_of_rank(all->group, index) : NULL;
     TRI_TRY(tri_plan_create(&r->plan, engine, index, r->device, comm, limits, err));
+    all->plans[index] = r->plan;
     if (profile) tri_plan_set_profile(r->plan, true);
     if (all->n == 1) return TRI_OK;
     if (pthread_create(&r->thread, NULL, rank_thread, r)) {
@@ -91,7 +93,8 @@ tri_status tri_ranks_create(tri_ranks **ranks, tri_engine *engine, const tri_pla
     all->n = info.tp_size * info.pp_size;
     all->tp_size = info.tp_size;
     all->ranks = calloc((size_t)all->n, sizeof(rank));
-    if (!all->ranks) {
+    all->plans = calloc((size_t)all->n, sizeof(tri_plan *));
+    if (!all->ranks || !all->plans) {
         rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d ranks", all->n);
         goto done;
     }
@@ -129,6 +132,7 @@ void tri_ranks_destroy(tri_ranks *all) {
     pthread_cond_destroy(&all->finished);
     pthread_mutex_destroy(&all->lock);
     free(all->ranks);
+    free(all->plans);
     free(all);
 }
 
@@ -164,13 +168,7 @@ tri_plan *tri_ranks_head(tri_ranks *all) {
 }
 
 tri_status tri_ranks_take_refit(tri_ranks *all, bool *changed, tri_error *err) {
-    *changed = false;
-    for (int32_t i = 0; i < all->n; i++) {
-        bool one = false;
-        TRI_TRY(tri_plan_take_refit(all->ranks[i].plan, &one, err));
-        *changed |= one;
-    }
-    return TRI_OK;
+    return tri_plans_take_refit(all->plans, all->n, changed, err);
 }
 
 void tri_ranks_set_mask(tri_ranks *all, int32_t slot, const uint32_t *mask, int32_t n_words) {

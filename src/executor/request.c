@@ -31,8 +31,9 @@ static tri_status check(
     }
     if (max_new < 1) {
         return TRI_FAIL(err, TRI_E_LIMIT,
-            "a prompt of %d tokens leaves no room to generate; max_seq_len is %" PRId64,
-            r->n_input_token_ids, info->max_seq_len);
+            "a prompt of %d tokens leaves no room to generate: a sequence may have %" PRId64
+            " (max_seq_len and the KV cache)",
+            r->n_input_token_ids, (int64_t)r->n_input_token_ids + max_new);
     }
     const tri_sampling_config *s = &r->sampling_config;
     if (!(s->temperature >= 0) || s->top_k < 0 || !(s->top_p >= 0) || !(s->min_p >= 0) ||

@@ -55,6 +55,7 @@ void tri_graph_destroy(tri_graph *g) {
     tri_map_deinit(&g->weight_index);
     tri_map_deinit(&g->strings);
     tri_arena_deinit(&g->arena);
+    if (g->release) g->release(g->owned);
     free(g);
 }
 

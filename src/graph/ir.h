@@ -138,7 +138,9 @@ struct tri_graph {
     tri_error error;                           /* sticky */
     tri_map strings;                           /* interned: text to its address in the arena */
     const struct tri_plugin_registry *plugins; /* borrowed; NULL: no plugin ops */
-    tri_node *broken;                          /* what a create that failed returns; in no list */
+    void *owned; /* goes with the graph, by release; what lends it its plugins */
+    void (*release)(void *owned);
+    tri_node *broken; /* what a create that failed returns; in no list */
 };
 
 /* ---- building and rewriting ---- */

@@ -69,7 +69,7 @@ void tri_match_set_operand(tri_node *node, const char *name, tri_value *value) {
             return;
         }
     }
-    TRI_ASSERT(!"no such operand");
+    TRI_ASSERT(false && "no such operand");
 }
 
 static bool attr_equal(const tri_attr *a, const tri_attr *b) {

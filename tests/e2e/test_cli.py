@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
@@ -344,16 +345,18 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(harness.ROOT)
-            os.execve(TRIREME, [str(a) for a in (TRIREME, *args)], harness.environment())
-        self.seen = ""
+            environment = {**harness.environment(), "TERM": "xterm", "LC_ALL": "C"}
+            os.execve(TRIREME, [str(a) for a in (TRIREME, *args)], environment)
+        self.seen, self.at = "", 0
 
     def read_until(self, pattern, timeout=60):
-        """What was written from here up to where the pattern matches."""
-        start, deadline = len(self.seen), time.monotonic() + timeout
+        """What was written since the last match, up to where the pattern matches."""
+        start, deadline = self.at, time.monotonic() + timeout
         while True:
             match = re.search(pattern, self.seen[start:])
             if match:
-                return self.seen[start : start + match.end()]
+                self.at += match.end()
+                return self.seen[start : self.at]
             left = deadline - time.monotonic()
             assert left > 0, f"no {pattern!r} in {self.seen[start:]!r}"
             if select.select([self.fd], [], [], left)[0]:
@@ -363,6 +366,12 @@ class Terminal:
                     data = b""
                 assert data, f"ended without {pattern!r}: {self.seen[start:]!r}"
                 self.seen += data.decode("utf-8", "replace")
+
+    def read_prompt(self):
+        """A line editor that waits: it writes its prompt before it takes the terminal over."""
+        self.read_until("> ")
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON:
+            time.sleep(0.002)
 
     def write(self, text):
         os.write(self.fd, text.encode())
@@ -382,26 +391,28 @@ class Terminal:
 
 
 @pytest.fixture
-def chat(auto_engine):
-    terminal = Terminal("run", auto_engine)
-    terminal.read_until("> ")
+def chat(request, auto_engine):
+    terminal = Terminal("run", auto_engine, *getattr(request, "param", []))
+    terminal.read_prompt()
     yield terminal
-    terminal.close()
+    terminal.close()  # which ends what still runs: its terminal is gone
 
 
 def test_interrupt_stops_an_answer_not_the_chat(chat):
-    # An answer that goes on for long; the counting starts, Ctrl-C, and a shorter one is asked for.
-    chat.write("Count from 1 to 1000, one number a line.\r")
-    chat.read_until(r"tok|\d")
-    chat.read_until(r"[^\r\n]{2}")
+    """Ctrl-C while an answer comes, which would go on for long: it ends, and the next question is
+    answered to its end."""
+    chat.write("\x03")  # nothing to stop yet
+    chat.write("Write a long story about a river and a mountain.\r")
+    chat.read_until(r"mountain\.\r\n\w+ \w+ \w+")
     chat.write("\x03")
-    chat.read_until("cancelled")
-    chat.read_until("> ")
+    figures = chat.read_until(r"cancelled\r\n")
+    assert "decode" in figures
+    chat.read_prompt()
     chat.write("/reset\r")
-    chat.read_until("> ")
-    chat.write("What is the capital of France?\r")
-    assert "Paris" in chat.read_until("decode")
-    chat.read_until("> ")
+    chat.read_prompt()
+    chat.write("What is 2 + 2?\r")
+    assert chat.read_until(r", (stop|length|cancelled)\r\n").endswith("stop\r\n")
+    chat.read_prompt()
     chat.write("/exit\r")
     assert chat.wait() == 0
 
@@ -409,6 +420,17 @@ def test_interrupt_stops_an_answer_not_the_chat(chat):
 def test_end_of_input_leaves_the_chat(chat):
     chat.write("\x04")
     assert chat.wait() == 0
+
+
+@pytest.mark.parametrize("chat", [["--max_tokens", 1]], indirect=True)
+def test_typed_text_is_utf8(chat, auto_engine):
+    """Whatever the locale is called."""
+    question = "Où naît l'été à Zürich? 长城"
+    chat.write(question + "\r")
+    chat.read_until(r"prompt (\d+) tokens")
+    (n,) = re.findall(r"prompt (\d+) tokens", chat.seen)
+    wanted = run_json(auto_engine, "--prompt", question, "--max_tokens", 1)["prompt_ids"]
+    assert int(n) == len(wanted)
 
 
 def test_interrupt_of_a_single_prompt(auto_engine):

@@ -24,7 +24,7 @@ SEQUENCES = [[5, 6, 7, 8, 9], [1, 2, 3]]
 def own_name(name):
     """Whether an entry is the engine's own: no weight."""
     names = {"checksums", "plan", "graph", "canonical_graph"}
-    return name in names or re.match(r"(pad|plugin)\.\d+$", name) is not None
+    return name in names or re.match(r"(pad|plugin)\.\w+$", name) is not None
 
 
 def weights(engine, rank=0):

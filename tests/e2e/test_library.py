@@ -79,9 +79,8 @@ class Stage:
         self.env = dict(os.environ, LD_LIBRARY_PATH=str(self.library.parent))
 
     def flags(self, what):
-        # The prefix was chosen after the build was configured, as with DESTDIR.
-        command = ["pkg-config", f"--define-variable=prefix={self.prefix}", what, "trireme"]
-        return run(*command, env=dict(os.environ, PKG_CONFIG_PATH=self.pkg_config_path)).stdout.split()
+        env = dict(os.environ, PKG_CONFIG_PATH=self.pkg_config_path)
+        return run("pkg-config", what, "trireme", env=env).stdout.split()
 
     def compile(self, source, *extra, compiler="cc", name=None):
         out = self.work / (name or pathlib.Path(source).stem)
@@ -343,7 +342,7 @@ def test_fields_live_in_the_engine(generate, plain_plugin, plugin_engine, limite
     assert generate(plugin_engine, prompt, "-p", plain_plugin) == tokens
 
 
-def test_engine_names_the_op(plugin_engine):
+def test_engine_names_the_op(plugin, plugin_engine):
     layers = json.loads((FAMILIES / "llama_mha/config.json").read_text())["num_hidden_layers"]
     graph = run(TRIREME, "inspect", plugin_engine, "--graph").stdout
     used = re.findall(r"plugin\.swish_limit\b.*", graph)
@@ -353,6 +352,10 @@ def test_engine_names_the_op(plugin_engine):
     plan = read_safetensors(plugin_engine / "rank0.engine")["plan"].tobytes().decode()
     assert plan.count("swish_limit swish_limit_cpu f32") == layers
     run(TRIREME, "inspect", plugin_engine)
+    for how in "--plan", "--dot":
+        without = run(TRIREME, "inspect", plugin_engine, how, ok=False).stderr
+        assert "swish_limit" in without and "--plugin" in without
+        assert "swish_limit" in run(TRIREME, "inspect", plugin_engine, how, "--plugin", plugin).stdout
 
 
 def test_a_path_without_a_slash(stage, generate, plugin, plugin_engine, limited):
@@ -361,6 +364,51 @@ def test_a_path_without_a_slash(stage, generate, plugin, plugin_engine, limited)
     program = stage.work / "generate"
     done = stage.run(program, "-n", 32, "-p", plugin.name, plugin_engine, *prompt, cwd=plugin.parent)
     assert ints(done.stdout) == tokens
+
+
+OWN_GRAPH = """#include <stdio.h>
+#include <string.h>
+#include <trireme/engine.h>
+/* Two weights and the plugin's op between them, by name. */
+static tri_status read(void *user, const char *name, void *out, int64_t n_bytes, tri_error *err) {
+    (void)user, (void)name, (void)err;
+    float *w = out;
+    for (int64_t i = 0; i < n_bytes / 4; i++) w[i] = (float)(i % 7) - 3;
+    return TRI_OK;
+}
+int main(int argc, char **argv) { /* ENGINE PLUGIN */
+    (void)argc;
+    const char *plugins[] = {argv[2]};
+    tri_error err = {0};
+    tri_graph *g;
+    if (tri_graph_create(&g, "Own", &err)) goto failed;
+    if (tri_graph_load_plugins(g, plugins, 1, &err)) goto failed;
+    tri_graph_declare_weight(g, "table", TRI_F32, (const int64_t[]){32, 16}, 2);
+    tri_value *x = tri_embedding(g, tri_input_tokens(g), tri_weight(g, "table"));
+    x = tri_plugin_op_value(g, "swish_limit", &x, 1, &(tri_field){.name = "limit", .kind = 1, .f64 = 2}, 1);
+    x = tri_select_rows(g, x, tri_input_rows(g));
+    tri_output_logits(g, tri_matmul(g, x, tri_weight(g, "table")));
+    if (tri_graph_finish(g, &err)) goto failed;
+    if (tri_build_graph(g, read, NULL, &(tri_build_options){.struct_size = sizeof(tri_build_options),
+            .output_dir = argv[1], .plugins = plugins, .n_plugins = 1, .max_seq_len = 64}, &err)) goto failed;
+    tri_graph_destroy(g);
+    return 0;
+failed:
+    fprintf(stderr, "%s\\n", err.message);
+    return 1;
+}
+"""
+
+
+def test_a_graph_of_ones_own_uses_the_op(stage, generate, plugin, tmp_path):
+    (tmp_path / "own.c").write_text(OWN_GRAPH)
+    engine = tmp_path / "own_graph"
+    stage.run(stage.compile(tmp_path / "own.c"), engine, plugin)
+    assert "limit=2" in run(TRIREME, "inspect", engine, "--graph").stdout
+    table = (np.arange(512) % 7 - 3).astype(np.float32).reshape(32, 16)
+    z = np.minimum(table[5], 2)
+    best = int(np.argmax(table @ (z / (1 + np.exp(-ALPHA * z)))))
+    assert generate(engine, [5], "-p", plugin)[0] == best
 
 
 def test_other_activations_stay(plugin, tmp_path):
@@ -379,32 +427,18 @@ def test_shards_run_the_plugin(plugin, limited, generate, tmp_path):
     assert generate(engine, prompt, "-p", plugin) == tokens
 
 
-REFIT = """#include <stdio.h>
-#include <trireme/engine.h>
-int main(int argc, char **argv) { /* ENGINE MODEL [PLUGIN] */
-    const char *plugins[] = {argv[argc - 1]};
-    tri_engine_options options = {.struct_size = sizeof options, .plugins = plugins, .n_plugins = argc - 3};
-    tri_error err = {0};
-    if (!tri_refit_with(argv[1], argv[2], NULL, &options, NULL, NULL, &err)) return 0;
-    fprintf(stderr, "%s\\n", err.message);
-    return 1;
-}
-"""
-
-
 def test_refit_keeps_the_plugin(stage, generate, plugin, limited, tmp_path):
     """Stripped of its weights, and filled again, the engine is what it would have been."""
     stripped = tmp_path / "stripped"
     model = FAMILIES / "llama_mha"
     command = [TRIREME, "build", "--model_dir", model, "--output_dir", stripped, "--dtype", "float32"]
     run(*command, "--strip_plan", "--plugin", plugin)
-    (tmp_path / "refit.c").write_text(REFIT)
-    refit = stage.compile(tmp_path / "refit.c")
+    refit = [TRIREME, "refit", "--engine_dir", stripped, "--model_dir", model]
     prompt, tokens = limited[0]
     assert "refit" in generate(stripped, prompt, "-p", plugin, ok=False)
-    without = stage.run(refit, stripped, model, ok=False).stderr
+    without = run(*refit, ok=False).stderr
     assert "swish_limit" in without and "--plugin" in without
-    stage.run(refit, stripped, model, plugin)
+    run(*refit, "--plugin", plugin)
     assert generate(stripped, prompt, "-p", plugin) == tokens
 
 
@@ -539,12 +573,15 @@ extern "C" TRI_PLUGIN_EXPORT int32_t tri_plugin_init(const tri_plugin_host *host
     assert "from C++" in open_error(plugin_engine, tmp_path / "cpp.so")
 
 
-def changed_plugin(stage, tmp_path, before, after):
+def changed_plugin(stage, tmp_path, *changes):
+    """Built from its source with pieces of text changed: before, after, before, after..."""
     source = tmp_path / "changed"
     shutil.copytree(EXAMPLES / "plugin", source)
     text = (source / "swish_limit.c").read_text()
-    assert text.count(before) == 1
-    (source / "swish_limit.c").write_text(text.replace(before, after))
+    for before, after in zip(changes[::2], changes[1::2]):
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    (source / "swish_limit.c").write_text(text)
     return build_plugin(stage, source, tmp_path / "changed_build")
 
 
@@ -554,17 +591,23 @@ KEEPING = """static int64_t keep(const tri_plugin_field *f, int32_t n, void *out
     return 5;
 }
 static int32_t check(const void *bytes, int64_t n) { return n != 5 || memcmp(bytes, EXPECTED, 5) != 0; }
+/* The kernel wants them too. */
+static int32_t create(const tri_plugin_desc *desc, void **state);
+static int32_t create_kept(const tri_plugin_desc *desc, void **state) {
+    return desc->n_kept_bytes == 5 && memcmp(desc->kept, "table", 5) == 0 ? create(desc, state) : 1;
+}
 static const tri_plugin_op op = {
     .serialise = keep, .deserialise = check,
 """
 
 
 def test_bytes_that_an_op_keeps(stage, generate, limited, tmp_path):
-    """serialise's bytes are in the file with each use; deserialise may refuse them."""
+    """serialise's bytes are in the file with each use, and reach the kernel; deserialise may refuse them."""
+    create = ".create = create,", ".create = create_kept,"
     before = "static const tri_plugin_op op = {\n"
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    good = changed_plugin(stage, tmp_path / "a", before, '#define EXPECTED "table"\n' + KEEPING)
-    other = changed_plugin(stage, tmp_path / "b", before, '#define EXPECTED "other"\n' + KEEPING)
+    good = changed_plugin(stage, tmp_path / "a", before, '#define EXPECTED "table"\n' + KEEPING, *create)
+    other = changed_plugin(stage, tmp_path / "b", before, '#define EXPECTED "other"\n' + KEEPING, *create)
     engine, model = tmp_path / "engine", FAMILIES / "llama_mha"
     run(TRIREME, "build", "--model_dir", model, "--output_dir", engine, "--plugin", good)
     kept = {n: t.tobytes() for n, t in read_safetensors(engine / "rank0.engine").items() if n.startswith("plugin.")}

@@ -226,8 +226,8 @@ static tri_status check_for_cpu(
     if (strcmp(kernel->device, "cpu") != 0 || needed < 0 || needed > have) {
         return TRI_FAIL(err, TRI_E_DEVICE,
             "launch %" PRId32 " %s: kernel %s is for %s %s, this device is cpu %s", i,
-            launch->name ? launch->name : "", kernel->name, kernel->device, kernel->isa,
-            device->facts.arch);
+            launch->name ? launch->name : "", kernel->name, kernel->device,
+            kernel->isa ? kernel->isa : "", device->facts.arch);
     }
     return TRI_OK;
 }

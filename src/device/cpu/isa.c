@@ -10,7 +10,7 @@ enum { ISA_GENERIC, ISA_AVX2, ISA_AVX512, ISA_AMX, N_ISAS };
 static const char *const names[N_ISAS] = {"", "avx2", "avx512", "amx"};
 
 int32_t tri_cpu_isa_rank(const char *isa) {
-    if (!isa) return -1;
+    if (!isa) return ISA_GENERIC;
     if (strcmp(isa, "generic") == 0) return ISA_GENERIC;
     for (int32_t i = 0; i < N_ISAS; i++) {
         if (strcmp(isa, names[i]) == 0) return i;

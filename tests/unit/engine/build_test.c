@@ -89,37 +89,51 @@ static void test_blocks(void **state) {
         check_blocks("blocks", blocks[i], &m);
 }
 
-/* Decoding token by token, and in chunks, gives what one prefill gives. */
-static void test_chunks(void **state) {
-    (void)state;
+/* Decoding in chunks of any size, and other sequences beside it in any order, change no bit. */
+static void check_invariance(const char *dtype) {
     const test_model model = test_model_named("gemma", 2);
     tri_graph *g = test_model_define(&model);
     own_weights w = own_weights_of(g, 3);
     scratch dir = scratch_dir("chunks");
     tri_build_options options = build_options(NULL, dir.path);
-    options.dtype = "float32";
+    options.dtype = dtype;
     OK(tri_build_graph(g, own_read, &w, &options, err));
     runner r;
     golden_sequence s[2];
     int32_t tokens[2][16];
     own_prompts(s, tokens);
     runner_open(&r, dir.path);
+    size_t row = (size_t)model.vocab * sizeof(float);
     float *whole = runner_logits(&r, s, 1);
     int32_t chunk = 1, at = 0;
     while (at < s[0].n_tokens) {
         int32_t n = s[0].n_tokens - at < chunk ? s[0].n_tokens - at : chunk;
         golden_sequence part = {tokens[0] + at, n, at, 3};
         float *logits = runner_logits(&r, &part, 1);
-        assert_memory_equal(logits, whole + (int64_t)at * model.vocab,
-            (size_t)n * (size_t)model.vocab * sizeof(float));
+        assert_memory_equal(logits, whole + (int64_t)at * model.vocab, (size_t)n * row);
         free(logits);
         at += n;
         chunk++;
     }
+    const golden_sequence swapped[2] = {s[1], s[0]};
+    float *in_order = runner_logits(&r, s, 2), *other = runner_logits(&r, swapped, 2);
+    assert_memory_equal(in_order, whole, (size_t)s[0].n_tokens * row);
+    assert_memory_equal(
+        other + (int64_t)s[1].n_tokens * model.vocab, whole, (size_t)s[0].n_tokens * row);
+    assert_memory_equal(
+        other, in_order + (int64_t)s[0].n_tokens * model.vocab, (size_t)s[1].n_tokens * row);
+    free(in_order);
+    free(other);
     free(whole);
     runner_deinit(&r);
     own_weights_free(&w);
     tri_graph_destroy(g);
+}
+
+static void test_invariance(void **state) {
+    (void)state;
+    check_invariance("float32");
+    check_invariance("bfloat16");
 }
 
 static tri_status failing_read(
@@ -155,6 +169,13 @@ static void test_failed(void **state) {
     options.max_beam_width = 4;
     FAILS(TRI_E_UNSUPPORTED, tri_build_graph(g, own_read, &w, &options, err), "max_beam_width");
     options.max_beam_width = 1;
+    test_model blocks = test_model_named("blocks", 1);
+    tri_graph *quantised = test_model_define(&blocks);
+    options.weight_only = "int8";
+    FAILS(TRI_E_ARGUMENT, tri_build_graph(quantised, own_read, &w, &options, err), "weight_only",
+        "dtype");
+    tri_graph_destroy(quantised);
+    options.weight_only = NULL;
     options.struct_size = 8;
     FAILS(TRI_E_VERSION, tri_build_graph(g, own_read, &w, &options, err), "struct_size");
     own_weights_free(&w);
@@ -194,7 +215,7 @@ int main(void) {
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_invariance),
         cmocka_unit_test(test_failed),
         cmocka_unit_test(test_memory_need),
     };

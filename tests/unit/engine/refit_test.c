@@ -97,9 +97,9 @@ static void test_offline(void **state) {
         make_other(model.path, other.path);
         build(s, model.path, a.path, false);
         build(s, other.path, b.path, false);
-        OK(tri_refit(a.path, other.path, c.path, NULL, NULL, err));
+        OK(tri_refit(a.path, other.path, c.path, NULL, NULL, NULL, err));
         check_same(c.path, b.path);
-        OK(tri_refit(a.path, other.path, NULL, NULL, NULL, err)); /* in place */
+        OK(tri_refit(a.path, other.path, NULL, NULL, NULL, NULL, err)); /* in place */
         check_same(a.path, b.path);
     }
 }
@@ -132,7 +132,7 @@ static void test_stripped(void **state) {
             tri_device_destroy(device);
         }
         tri_engine_close(engine);
-        OK(tri_refit(stripped.path, model.path, NULL, NULL, NULL, err));
+        OK(tri_refit(stripped.path, model.path, NULL, NULL, NULL, NULL, err));
         check_same(stripped.path, whole.path);
     }
 }
@@ -171,16 +171,53 @@ static void test_live(void **state) {
         free(logits);
         /* And back, with the first set not yet given up by everybody. */
         OK(tri_engine_refit(r.engine, model.path, err));
-        for (int32_t k = 0; k < r.n_ranks; k++) {
-            bool changed = false;
-            OK(tri_plan_take_refit(r.ranks[k].plan, &changed, err));
-        }
+        tri_plan *plans[8];
+        bool changed = false;
+        for (int32_t k = 0; k < r.n_ranks; k++)
+            plans[k] = r.ranks[k].plan;
+        OK(tri_plans_take_refit(plans, r.n_ranks, &changed, err));
+        assert_true(changed);
         logits = runner_logits(&r, &sequence, 1);
         assert_memory_equal(logits, before, (size_t)n * sizeof *logits);
         free(logits);
         free(before);
         free(expected);
         runner_deinit(&r);
+    }
+}
+
+/* HF -> checkpoint -> engine gives what HF -> engine gives, and takes refits from either. */
+static void test_round_trip(void **state) {
+    (void)state;
+    static const struct {
+        const char *model;
+        int32_t tp, pp;
+    } cases[] = {{"families/llama_tied", 1, 1}, {"families/phi3", 2, 1}, {"families/gemma2", 2, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        scratch model = golden_path(cases[i].model), other = scratch_dir("other");
+        scratch checkpoint = scratch_dir("trip_checkpoint"), changed = scratch_dir("trip_changed");
+        scratch direct = scratch_dir("trip_direct"), trip = scratch_dir("trip_engine");
+        const tri_source_options as_stored = {
+            .dtype = TRI_N_DTYPES, .tp_size = cases[i].tp, .pp_size = cases[i].pp};
+        make_other(model.path, other.path);
+        tri_source *source = NULL;
+        OK(tri_source_open(&source, model.path, &as_stored, err));
+        OK(tri_convert(source, checkpoint.path, NULL, NULL, err));
+        tri_source_close(source);
+        OK(tri_source_open(&source, other.path, &as_stored, err));
+        OK(tri_convert(source, changed.path, NULL, NULL, err));
+        tri_source_close(source);
+
+        tri_build_options options = build_options(model.path, direct.path);
+        options.tp_size = cases[i].tp;
+        options.pp_size = cases[i].pp;
+        OK(tri_build(&options, err));
+        options = build_options(checkpoint.path, trip.path); /* ranks are the checkpoint's */
+        OK(tri_build(&options, err));
+        check_same(trip.path, direct.path);
+        OK(tri_refit(trip.path, other.path, NULL, NULL, NULL, err));
+        OK(tri_refit(direct.path, changed.path, NULL, NULL, NULL, err));
+        check_same(trip.path, direct.path);
     }
 }
 
@@ -193,11 +230,11 @@ static void test_refused(void **state) {
     build(&settings[0], model.path, a.path, false);
     int64_t n;
     float *before = logits_of(a.path, &n);
-    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, qwen.path, NULL, NULL, NULL, err), "LlamaForCausalLM",
-        "Qwen2ForCausalLM");
-    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, llama3.path, NULL, NULL, NULL, err),
+    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, qwen.path, NULL, NULL, NULL, NULL, err),
+        "LlamaForCausalLM", "Qwen2ForCausalLM");
+    FAILS(TRI_E_ARGUMENT, tri_refit(a.path, llama3.path, NULL, NULL, NULL, NULL, err),
         "not the engine's model");
-    FAILS(TRI_E_NOT_FOUND, tri_refit(a.path, "/nowhere", NULL, NULL, NULL, err), "/nowhere");
+    FAILS(TRI_E_NOT_FOUND, tri_refit(a.path, "/nowhere", NULL, NULL, NULL, NULL, err), "/nowhere");
     tri_engine *engine = NULL;
     OK(tri_engine_open(&engine, a.path, NULL, err));
     FAILS(TRI_E_ARGUMENT, tri_engine_refit(engine, llama3.path, err), "not the engine's model");
@@ -216,6 +253,7 @@ int main(void) {
         cmocka_unit_test(test_offline),
         cmocka_unit_test(test_stripped),
         cmocka_unit_test(test_live),
+        cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
