@@ -223,23 +223,29 @@ static void load_queries(const run *r, const item *it) {
 
 /* ---- one chunk ---- */
 
-/* K rows of positions [first, last) of the chunk, NULL elsewhere. */
-static void find_keys(const run *r, const item *it, int64_t chunk, int64_t first, int64_t last,
-    const uint8_t *rows[TRI_CHUNK]) {
+/* What K and V are outside a sequence: the longest row of zeros. */
+static const uint8_t zeros[MAX_HEAD * 4];
+
+typedef struct chunk_rows { /* K and V of each position; zeros outside [first, last) */
+    const uint8_t *k[TRI_CHUNK + COLUMNS], *v[TRI_CHUNK + COLUMNS];
+} chunk_rows;
+
+static void find_rows(
+    const run *r, const item *it, int64_t chunk, int64_t first, int64_t last, chunk_rows *rows) {
     int64_t row_bytes = r->a->head_size * tri_cache_elem_bytes(r->cache->dtype);
     const uint8_t *at = NULL;
-    for (int64_t j = 0; j < TRI_CHUNK; j++) {
+    for (int64_t j = 0; j < TRI_CHUNK + COLUMNS; j++) {
         int64_t position = chunk * TRI_CHUNK + j;
-        if (j < first || j >= last) {
-            rows[j] = NULL;
-            continue;
-        }
+        rows->k[j] = rows->v[j] = zeros;
+        if (j < first || j >= last) continue;
         bool next_block = position % r->cache->tokens_per_block == 0;
         if (j == first || next_block)
             at = tri_cache_at(r->cache, it->sequence, position, it->kv_head);
         else if (at)
             at += row_bytes;
-        rows[j] = at;
+        if (!at) continue;
+        rows->k[j] = at;
+        rows->v[j] = at + r->cache->v_offset_bytes;
     }
 }
 
@@ -249,17 +255,17 @@ static void attend_chunk(
     const run *r, const item *it, int64_t chunk, float *part, float *max, float *sum) {
     const attention *a = r->a;
     const tri_attention_functions *f = a->functions;
-    const uint8_t *rows[TRI_CHUNK];
+    chunk_rows rows;
     int64_t start = chunk * TRI_CHUNK;
     int64_t highest = position_of(r, it->sequence, it->first_row + it->n_rows - 1);
     int64_t lowest = first_seen(r, position_of(r, it->sequence, it->first_row));
     int64_t first = lowest > start ? lowest - start : 0;
     int64_t last = highest + 1 - start < TRI_CHUNK ? highest + 1 - start : TRI_CHUNK;
-    find_keys(r, it, chunk, first, last, rows);
+    find_rows(r, it, chunk, first, last, &rows);
     int64_t from = first - first % COLUMNS, to = tri_round_up(last, COLUMNS);
 
     for (int64_t j = from; j < to; j += COLUMNS) {
-        f->load_keys(r->cache->dtype, rows + j, a->head_size, r->s.panel);
+        f->load_keys(r->cache->dtype, rows.k + j, rows.v + j, a->head_size, r->s.panel);
         f->multiply(
             r->s.panel, r->s.q, a->width, it->n_rows, a->head_size, r->s.scores + j, TRI_CHUNK);
     }
@@ -270,12 +276,13 @@ static void attend_chunk(
         f->softmax(scores + from, to - from, row_first - from, row_last - from, a->scale,
             a->softcap, &max[i], &sum[i]);
     }
-    for (int64_t j = first; j < last; j++) {
-        if (rows[j]) rows[j] += r->cache->v_offset_bytes;
+    if (f->multiply_values(r->cache->dtype, rows.v + from, r->s.scores + from, TRI_CHUNK,
+            it->n_rows, to - from, a->head_size, part, a->width)) {
+        return;
     }
     for (int64_t column = 0; column < a->head_size; column += COLUMNS) {
         int64_t left = a->head_size - column;
-        f->load_values(r->cache->dtype, rows + from, to - from, column,
+        f->load_values(r->cache->dtype, rows.v + from, to - from, column,
             left < COLUMNS ? left : COLUMNS, r->s.panel);
         f->multiply(r->s.panel, r->s.scores + from, TRI_CHUNK, it->n_rows, to - from, part + column,
             a->width);

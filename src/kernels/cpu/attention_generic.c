@@ -4,12 +4,14 @@
 
 enum { COLUMNS = TRI_ATTENTION_COLUMNS, MAX_HEAD = 1024 };
 
-static void load_keys(int32_t dtype, const uint8_t *const rows[COLUMNS], int64_t d, float *panel) {
+static void load_keys(int32_t dtype, const uint8_t *const *rows, const uint8_t *const *values,
+    int64_t d, float *panel) {
+    (void)values;
     float row[MAX_HEAD];
     for (int64_t j = 0; j < COLUMNS; j++) {
-        if (rows[j]) tri_codec_decode((tri_dtype)dtype, rows[j], row, d);
+        tri_codec_decode((tri_dtype)dtype, rows[j], row, d);
         for (int64_t i = 0; i < d; i++)
-            panel[i * COLUMNS + j] = rows[j] ? row[i] : 0.0f;
+            panel[i * COLUMNS + j] = row[i];
     }
 }
 
@@ -18,7 +20,6 @@ static void load_values(int32_t dtype, const uint8_t *const *rows, int64_t n, in
     int64_t elem_bytes = dtype == TRI_F32 ? 4 : 2;
     for (int64_t j = 0; j < n; j++, panel += COLUMNS) {
         memset(panel, 0, COLUMNS * sizeof *panel);
-        if (!rows[j]) continue;
         tri_codec_decode((tri_dtype)dtype, rows[j] + column * elem_bytes, panel, width);
     }
 }
@@ -36,8 +37,16 @@ static void multiply(const float *panel, const float *x, int64_t x_stride, int64
     }
 }
 
+static bool multiply_values(int32_t dtype, const uint8_t *const *rows, const float *x,
+    int64_t x_stride, int64_t m, int64_t n, int64_t d, float *sums, int64_t sums_stride) {
+    (void)dtype, (void)rows, (void)x, (void)x_stride, (void)m, (void)n, (void)d, (void)sums;
+    (void)sums_stride;
+    return false;
+}
+
 const tri_attention_functions tri_attention_generic = {.load_keys = load_keys,
     .load_values = load_values,
     .multiply = multiply,
+    .multiply_values = multiply_values,
     .softmax = softmax,
     .merge = merge};

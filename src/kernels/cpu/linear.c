@@ -138,7 +138,9 @@ static void cost(
     double n = (double)w->dims[0], k = (double)w->dims[1];
     const tri_dtype_info *info = tri_dtype_get((tri_dtype)w->dtype);
     c->bytes = n * k * info->block_bytes / info->block_elems + 4 * m * (n + k);
-    if (scales) c->bytes += 4.0 * (double)(scales->dims[0] * tri_plugin_columns(scales));
+    if (scales)
+        c->bytes +=
+            4.0 * (double)scales->dims[0] * (scales->n_dims == 2 ? (double)scales->dims[1] : 1.0);
     if (tri_desc_input(desc, ACCUMULATOR)) c->bytes += 4 * m * n;
     c->flops = 2 * m * n * k;
 }

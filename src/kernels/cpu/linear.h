@@ -7,7 +7,7 @@
  *     rows_i8         integer, row       i8 rows               one chain over sub-blocks
  *     rows_i8_lanes   integer, row       i8 rows               8 lanes, then across
  *     tiles_f32       any                f32 tiles             one chain of fused multiply-adds
- *     tiles_i8        panel16, integer   i8 or i16 tiles       one chain over blocks of 32
+ *     tiles_i8        panel16, integer   i8 tiles              one chain over blocks of 32
  *
  * x is prepared in workspace by all threads first: rounded or quantised as `activation` says, and
  * for tiles interleaved, [K][m] for the m rows of a tile, so that a core walks one stream.  Then
@@ -42,7 +42,6 @@ typedef struct tri_linear_x {
     const float *f32; /* rows [M][row_stride], or tiles [K][m] one after the other */
     int64_t row_stride;
     const int8_t *i8;    /* rows [M][K], or tiles [K/4][m][4] */
-    const int16_t *i16;  /* tiles [K/4][m][4], the four as k, k + 2, k + 1, k + 3; else NULL */
     const float *scales; /* rows [M][K/32], or tiles [K/32][m] */
     const float
         *scaled_sums;    /* scale * sum of q: rows [M][K/16] of 16 each, tiles [K/32][m] of 32 */

@@ -22,13 +22,13 @@ enum {
 
 /* ---- tiles ---- */
 
-typedef void (*tile_fn)(
-    const uint8_t *w, int64_t stride, const float *x, int64_t n, bool fresh, float *sums);
+typedef void (*tile_fn)(const uint8_t *w, int64_t stride, int64_t ahead, const float *x, int64_t n,
+    bool fresh, float *sums);
 
 #define DEFINE_TILE(form, m, n_panels)                                                             \
-    static void tile_##form##_##m##_##n_panels(                                                    \
-        const uint8_t *w, int64_t stride, const float *x, int64_t n, bool fresh, float *sums) {    \
-        tri_tile_strides strides = {m, 1, ROWS, stride};                                           \
+    static void tile_##form##_##m##_##n_panels(const uint8_t *w, int64_t stride, int64_t ahead,    \
+        const float *x, int64_t n, bool fresh, float *sums) {                                      \
+        tri_tile_strides strides = {m, 1, ROWS, stride, ahead};                                    \
         tri_tile_f32(TRI_TILE_##form, m, n_panels, w, x, n, strides, fresh, sums);                 \
     }
 #define DEFINE_TILES(form)                                                                         \
@@ -79,8 +79,8 @@ static void stream_panels(const tri_linear_run *run, tri_tile_weights form) {
         bool is_wide = last - panel >= wide_panels[m - 1];
         int n_panels = is_wide ? wide_panels[m - 1] : 1;
         tile_fn tile = is_wide ? wide[form][m - 1] : narrow[form][m - 1];
-        tile(run->weight + panel * run->weight_stride, run->weight_stride, run->x.f32, l->k, true,
-            sums);
+        tile(run->weight + panel * run->weight_stride, run->weight_stride, TRI_PREFETCH_BYTES,
+            run->x.f32, l->k, true, sums);
         for (int p = 0; p < n_panels; p++, panel++) {
             store_tile(run, 0, m, panel * ROWS, sums + p * m * ROWS);
         }
@@ -160,6 +160,11 @@ static void unpack_integers(
     }
 }
 
+/* The step of packed weights that follows these, while there is other work to hide it behind. */
+TRI_INLINE void prefetch_next(const uint8_t *at, int64_t step_bytes) {
+    _mm_prefetch((const char *)at + step_bytes, _MM_HINT_T0);
+}
+
 /* Weights [k0, k0 + n) of a panel: where they are, or unpacked into scratch. */
 static const float *panel_weights(
     const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, float *scratch) {
@@ -171,6 +176,7 @@ static const float *panel_weights(
     case TRI_F16:
         at += k0 * ROWS * 2;
         for (int64_t i = 0; i < n * ROWS; i += 8) {
+            prefetch_next(at + i * 2, n * ROWS * 2);
             _mm256_storeu_ps(scratch + i, tri_load_f16(at + i * 2));
         }
         break;
@@ -178,6 +184,7 @@ static const float *panel_weights(
         const __m256i high = _mm256_set1_epi32((int32_t)0xFFFF0000);
         at += k0 * ROWS * 2;
         for (int64_t k = 0; k < n; k++) {
+            prefetch_next(at + k / 2 * 64, (n + 1) / 2 * 64);
             for (int64_t half = 0; half < 2; half++) {
                 __m256i pair = tri_load_i(at + k / 2 * 64 + half * 32);
                 pair = k % 2 ? _mm256_and_si256(pair, high) : _mm256_slli_epi32(pair, 16);
@@ -193,8 +200,12 @@ static const float *panel_weights(
     default:
         at += k0 / BLOCK * tri_panel16_block_bytes(l->dtype);
         for (int64_t k = 0; k < n; k += BLOCK) {
+            int64_t block_bytes = tri_panel16_block_bytes(l->dtype);
+            for (int64_t line = 0; line < block_bytes; line += 64) {
+                prefetch_next(at + line, n / BLOCK * block_bytes);
+            }
             unpack_block(l->dtype, at, scratch + k * ROWS);
-            at += tri_panel16_block_bytes(l->dtype);
+            at += block_bytes;
         }
         break;
     }
@@ -243,8 +254,10 @@ static void multiply_panel(const tri_linear_run *run, const tri_tiling *tiling, 
         for (int64_t t = first_tile; t < last_tile; t++) {
             int64_t row = tri_tile_first(tiling, t);
             int32_t m = tri_tile_size(tiling, t);
-            narrow[TRI_TILE_F32][m - 1]((const uint8_t *)w, 0, run->x.f32 + row * l->k + k0 * m, n,
-                k0 == 0, sums + (row - first_row) * ROWS);
+            /* Weights used in place: the first tile brings the next step's. */
+            int64_t ahead = w != unpacked && t == first_tile ? n * ROWS * 4 : 0;
+            narrow[TRI_TILE_F32][m - 1]((const uint8_t *)w, 0, ahead,
+                run->x.f32 + row * l->k + k0 * m, n, k0 == 0, sums + (row - first_row) * ROWS);
         }
     }
     for (int64_t t = first_tile; t < last_tile; t++) {

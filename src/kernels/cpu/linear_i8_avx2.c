@@ -6,10 +6,11 @@
  *
  * Unsigned 4-bit weights meet signed bytes in vpmaddubsw; eight quads of at most 2 * 15 * 127 stay
  * within 16 bits.  8-bit weights do so after their sign has moved to x (|w| <= 128, |x| <= 127: a
- * pair fits), or, when there are many rows, as 16-bit pairs in vpmaddwd.
+ * pair fits).
  *
  *     M <= 4   panels are streamed once
- *     M > 4    K_STEP x 16 weights at a time are unpacked into scratch and meet every tile of x */
+ *     M > 4    K_STEP x 16 weights at a time (nibbles unpacked into scratch) meet every tile of x
+ */
 #include "kernels/cpu/avx2.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/panel16.h"
@@ -44,7 +45,6 @@ static weight_kind kind_of(int32_t dtype) {
 
 typedef struct x_tile { /* m rows of x from some block on */
     const int8_t *i8;
-    const int16_t *i16;
     const float *scales, *scaled_sums;
     const int32_t *sums;
 } x_tile;
@@ -53,7 +53,6 @@ static x_tile x_tile_at(const tri_linear_run *run, int64_t first_row, int32_t m,
     const tri_linear_x *x = &run->x;
     int64_t element = first_row * run->linear->k + k * m, block = element / BLOCK;
     return (x_tile){.i8 = x->i8 + element,
-        .i16 = x->i16 ? x->i16 + element : NULL,
         .scales = x->scales + block,
         .scaled_sums = x->scaled_sums + block,
         .sums = x->sums + block};
@@ -111,24 +110,6 @@ TRI_INLINE void dot_bytes(
             __m256i pb = _mm256_maddubs_epi16(abs_b, _mm256_sign_epi8(xq, b));
             dots[r][0] = _mm256_add_epi32(dots[r][0], _mm256_madd_epi16(pa, ones));
             dots[r][1] = _mm256_add_epi32(dots[r][1], _mm256_madd_epi16(pb, ones));
-        }
-    }
-}
-
-/* 16-bit pairs: [quad][pair][16][2] against [quad][m][pair]. */
-TRI_INLINE void dot_pairs(
-    const int m, const uint8_t *pairs, const int16_t *x, __m256i dots[TILE][2]) {
-#pragma GCC unroll 4
-    for (int r = 0; r < m; r++)
-        dots[r][0] = dots[r][1] = _mm256_setzero_si256();
-#pragma GCC unroll 16
-    for (int pair = 0; pair < 2 * QUADS; pair++) {
-        __m256i a = tri_load_i(pairs + pair * 64), b = tri_load_i(pairs + pair * 64 + 32);
-#pragma GCC unroll 4
-        for (int r = 0; r < m; r++) {
-            __m256i xq = tri_broadcast_32(x + (pair / 2 * m + r) * 4 + pair % 2 * 2);
-            dots[r][0] = _mm256_add_epi32(dots[r][0], _mm256_madd_epi16(a, xq));
-            dots[r][1] = _mm256_add_epi32(dots[r][1], _mm256_madd_epi16(b, xq));
         }
     }
 }
@@ -253,58 +234,49 @@ static const stream_fn *streams_of(int32_t dtype) {
     }
 }
 
-/* ---- many rows: unpacked steps against tiles ---- */
+/* ---- many rows: steps of a panel against tiles ---- */
 
 typedef struct step_weights { /* K_STEP of 16 rows */
     float d[STEP_BLOCKS][ROWS], m[STEP_BLOCKS][ROWS];
-    uint8_t values[STEP_BLOCKS * BLOCK * ROWS * 2]; /* bytes: [quad][16][4]; or 16-bit pairs */
+    const uint8_t *values; /* of the first block: bytes in their panel, nibbles in `unpacked` */
+    int64_t values_stride;
+    uint8_t unpacked[STEP_BLOCKS * BLOCK * ROWS]; /* [quad][16][4] */
 } step_weights;
 
-/* Bytes k .. k + 3 to pairs (k, k + 2) and (k + 1, k + 3), as tri_linear_x.i16 has them. */
-TRI_INLINE void widen_quad(__m256i quad, uint8_t *even, uint8_t *odd) {
-    __m256i low = _mm256_srai_epi16(_mm256_slli_epi16(quad, 8), 8);
-    _mm256_storeu_si256((__m256i *)(void *)even, low);
-    _mm256_storeu_si256((__m256i *)(void *)odd, _mm256_srai_epi16(quad, 8));
-}
-
-static void unpack_values(weight_kind kind, const uint8_t *quads, uint8_t *out) {
+static void unpack_nibbles(const uint8_t *quads, uint8_t *out) {
     const __m256i low4 = _mm256_set1_epi8(15);
     for (int quad = 0; quad < QUADS; quad++) {
-        if (kind == BYTES) {
-            for (int half = 0; half < 2; half++) {
-                uint8_t *to = out + quad * 128 + half * 32;
-                widen_quad(tri_load_i(quads + quad * 64 + half * 32), to, to + 64);
-            }
-        } else {
-            __m256i both = tri_load_i(quads + quad * 32);
-            __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
-            _mm256_storeu_si256((__m256i *)(void *)(out + quad * 64), _mm256_and_si256(both, low4));
-            _mm256_storeu_si256((__m256i *)(void *)(out + quad * 64 + 32), high);
-        }
+        __m256i both = tri_load_i(quads + quad * 32);
+        __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
+        _mm256_storeu_si256((__m256i *)(void *)(out + quad * 64), _mm256_and_si256(both, low4));
+        _mm256_storeu_si256((__m256i *)(void *)(out + quad * 64 + 32), high);
     }
 }
 
-static void unpack_step(const tri_linear_run *run, weight_kind kind, int64_t panel, int64_t k0,
+static void load_scales(const uint8_t *at, float scales[ROWS]) {
+    _mm256_storeu_ps(scales, tri_load_f16(at));
+    _mm256_storeu_ps(scales + 8, tri_load_f16(at + 16));
+}
+
+static void load_step(const tri_linear_run *run, weight_kind kind, int64_t panel, int64_t k0,
     int64_t n_blocks, step_weights *out) {
     int32_t dtype = run->linear->dtype;
     bool has_blocks = dtype != TRI_I8 && dtype != TRI_I4;
     int64_t head = !has_blocks ? 0 : kind == NIBBLES_MIN ? 64 : 32;
-    int64_t values_bytes = ROWS * BLOCK / (kind == BYTES ? 1 : 2);
-    int64_t out_bytes = ROWS * BLOCK * (kind == BYTES ? 2 : 1);
-    const uint8_t *at =
-        run->weight + panel * run->weight_stride + k0 / BLOCK * (head + values_bytes);
-    for (int64_t b = 0; b < n_blocks; b++, at += head + values_bytes) {
-        if (has_blocks) {
-            _mm256_storeu_ps(out->d[b], tri_load_f16(at));
-            _mm256_storeu_ps(out->d[b] + 8, tri_load_f16(at + 16));
-            if (kind == NIBBLES_MIN) {
-                _mm256_storeu_ps(out->m[b], tri_load_f16(at + 32));
-                _mm256_storeu_ps(out->m[b] + 8, tri_load_f16(at + 48));
-            }
-        } else {
-            external_scales(run, panel, k0 + b * BLOCK, out->d[b]);
+    int64_t block_bytes = head + ROWS * BLOCK / (kind == BYTES ? 1 : 2);
+    const uint8_t *at = run->weight + panel * run->weight_stride + k0 / BLOCK * block_bytes;
+    out->values = kind == BYTES ? at + head : out->unpacked;
+    out->values_stride = kind == BYTES ? block_bytes : BLOCK * ROWS;
+    for (int64_t b = 0; b < n_blocks; b++, at += block_bytes) {
+        for (int64_t line = 0; line < block_bytes; line += 64) { /* the step after this one */
+            _mm_prefetch((const char *)at + n_blocks * block_bytes + line, _MM_HINT_T0);
         }
-        unpack_values(kind, at + head, out->values + b * out_bytes);
+        if (has_blocks)
+            load_scales(at, out->d[b]);
+        else
+            external_scales(run, panel, k0 + b * BLOCK, out->d[b]);
+        if (kind == NIBBLES_MIN) load_scales(at + 32, out->m[b]);
+        if (kind != BYTES) unpack_nibbles(at + head, out->unpacked + b * BLOCK * ROWS);
     }
 }
 
@@ -314,12 +286,17 @@ TRI_INLINE void step_body(const weight_kind kind, const int m, const step_weight
     for (int64_t b = 0; b < n_blocks; b++) {
         __m256i dots[TILE][2];
         __m256 acc[TILE][2];
-        block_scales scales = {.d = {_mm256_loadu_ps(w->d[b]), _mm256_loadu_ps(w->d[b] + 8)},
-            .m = {_mm256_loadu_ps(w->m[b]), _mm256_loadu_ps(w->m[b] + 8)}};
+        block_scales scales = {.d = {_mm256_loadu_ps(w->d[b]), _mm256_loadu_ps(w->d[b] + 8)}};
+        const uint8_t *values = w->values + b * w->values_stride;
+        const int8_t *xq = x->i8 + b * BLOCK * m;
+        if (kind == NIBBLES_MIN) {
+            scales.m[0] = _mm256_loadu_ps(w->m[b]);
+            scales.m[1] = _mm256_loadu_ps(w->m[b] + 8);
+        }
         if (kind == BYTES)
-            dot_pairs(m, w->values + b * BLOCK * ROWS * 2, x->i16 + b * BLOCK * m, dots);
+            dot_bytes(m, values, xq, dots);
         else
-            dot_nibbles(m, w->values + b * BLOCK * ROWS, x->i8 + b * BLOCK * m, true, dots);
+            dot_nibbles(m, values, xq, true, dots);
 #pragma GCC unroll 4
         for (int r = 0; r < m; r++) {
             acc[r][0] = _mm256_loadu_ps(sums + r * ROWS);
@@ -376,7 +353,7 @@ static void multiply_panel(const tri_linear_run *run, const tri_tiling *tiling, 
     memset(sums, 0, (size_t)(n_rows * ROWS) * sizeof *sums);
     for (int64_t k0 = 0; k0 < l->k; k0 += K_STEP) {
         int64_t n_blocks = (l->k - k0 < K_STEP ? l->k - k0 : K_STEP) / BLOCK;
-        unpack_step(run, kind, panel, k0, n_blocks, w);
+        load_step(run, kind, panel, k0, n_blocks, w);
         for (int64_t t = first_tile; t < last_tile; t++) {
             int64_t row = tri_tile_first(tiling, t);
             int32_t m = tri_tile_size(tiling, t);

@@ -6,12 +6,6 @@
 
 enum { PIECE = 256, BLOCK = 32 }; /* columns of x prepared at a time */
 
-/* s8 weights meet many rows as 16-bit pairs; few rows and 4-bit weights as bytes. */
-static bool wants_i16(const tri_linear *l, int64_t n_rows) {
-    return l->variant->form == TRI_X_TILES_I8 && (l->dtype == TRI_Q8_0 || l->dtype == TRI_I8) &&
-           n_rows > l->variant->tile;
-}
-
 tri_linear_places tri_linear_place(const tri_linear *l, int64_t n_rows) {
     tri_linear_places p = {0};
     int64_t n = n_rows * l->k, n_blocks = n / BLOCK, at = 0;
@@ -20,8 +14,8 @@ tri_linear_places tri_linear_place(const tri_linear *l, int64_t n_rows) {
         p.f32 = at;
         at += tri_round_up(n * 4, TRI_CACHE_LINE);
     } else {
-        p.i8 = p.i16 = at;
-        at += tri_round_up(n * (wants_i16(l, n_rows) ? 2 : 1), TRI_CACHE_LINE);
+        p.i8 = at;
+        at += tri_round_up(n, TRI_CACHE_LINE);
         p.scales = at;
         at += tri_round_up(n_blocks * 4, TRI_CACHE_LINE);
         p.scaled_sums = at;
@@ -106,7 +100,7 @@ static void tiles_f32_piece(const tri_linear *l, uint8_t *base, const tri_linear
         out[i * at.size] = rounded[i];
 }
 
-static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_places *p, bool i16,
+static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_places *p,
     const float *x, place_in_tile at, int64_t k0, int64_t n) {
     int8_t q[PIECE];
     float scales[PIECE / BLOCK];
@@ -114,13 +108,7 @@ static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_
 
     int64_t quad = (at.base * l->k + k0 * at.size) / 4 + at.lane;
     for (int64_t i = 0; i < n / 4; i++, quad += at.size) {
-        const int8_t *four = q + i * 4;
-        if (i16) {
-            int16_t wide[4] = {four[0], four[2], four[1], four[3]};
-            memcpy(base + p->i16 + quad * 8, wide, sizeof wide);
-        } else {
-            memcpy(base + p->i8 + quad * 4, four, 4);
-        }
+        memcpy(base + p->i8 + quad * 4, q + i * 4, 4);
     }
     int64_t block = (at.base * l->k + k0 * at.size) / BLOCK + at.lane;
     float *out_scales = (float *)(void *)(base + p->scales);
@@ -149,11 +137,9 @@ bool tri_linear_prepare(
     }
     uint8_t *base = launch->workspace;
     tri_linear_places p = tri_linear_place(l, run->n_rows);
-    bool i16 = wants_i16(l, run->n_rows);
     run->x = (tri_linear_x){.f32 = (const float *)(void *)(base + p.f32),
         .row_stride = l->k,
         .i8 = (const int8_t *)(base + p.i8),
-        .i16 = i16 ? (const int16_t *)(void *)(base + p.i16) : NULL,
         .scales = (const float *)(void *)(base + p.scales),
         .scaled_sums = (const float *)(void *)(base + p.scaled_sums),
         .sums = (const int32_t *)(void *)(base + p.sums)};
@@ -176,7 +162,7 @@ bool tri_linear_prepare(
             tiles_f32_piece(l, base, &p, in, find_place(&tiling, row), k0, n);
             break;
         case TRI_X_TILES_I8:
-            tiles_i8_piece(l, base, &p, i16, in, find_place(&tiling, row), k0, n);
+            tiles_i8_piece(l, base, &p, in, find_place(&tiling, row), k0, n);
             break;
         }
     }

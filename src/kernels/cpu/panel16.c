@@ -125,59 +125,104 @@ static void unpack_f16(const uint8_t *panel, int64_t row_bytes, uint8_t *const r
     }
 }
 
-/* ---- nibbles ---- */
+/* ---- nibbles ----
+ *
+ * A quad of four rows' nibbles is worked on as a 32-bit word, one value a byte: of row r in the low
+ * nibbles, of row r + 8 in the high ones. */
 
-/* Quads of 4-bit values: byte [r][i] = k = i of row r, and of row r + 8 above it. */
-static void nibbles_to_quad(uint8_t values[ROWS][BLOCK], int32_t quad, uint8_t out[32]) {
-    for (int32_t r = 0; r < ROWS / 2; r++) {
-        for (int32_t i = 0; i < 4; i++) {
-            out[r * 4 + i] =
-                (uint8_t)(values[r][quad * 4 + i] | values[r + ROWS / 2][quad * 4 + i] << 4);
-        }
+enum { HALF = ROWS / 2 };
+static const uint32_t low_nibbles = 0x0F0F0F0Fu, eights = 0x08080808u;
+
+static uint32_t load_word(const uint8_t *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static void store_word(uint8_t *at, uint32_t word) {
+    memcpy(at, &word, sizeof word);
+}
+
+/* i4 rows hold k and k + 1 in a byte: nibbles of two bytes to four bytes, and back. */
+static uint32_t spread_nibbles(uint32_t two_bytes) {
+    uint32_t x = (two_bytes | two_bytes << 8) & 0x00FF00FFu;
+    return (x | x << 4) & low_nibbles;
+}
+
+static uint32_t gather_nibbles(uint32_t word) {
+    uint32_t x = (word | word >> 4) & 0x00FF00FFu;
+    return (x | x >> 8) & 0xFFFFu;
+}
+
+/* One quad of i4 rows; -8 .. 7 becomes 0 .. 15 and back. */
+static void pack_i4_quad(const uint16_t bytes[ROWS], uint8_t *quad) {
+    uint32_t words[ROWS];
+    for (int32_t r = 0; r < ROWS; r++)
+        words[r] = spread_nibbles(bytes[r]) ^ eights;
+    for (int32_t r = 0; r < HALF; r++)
+        store_word(quad + r * 4, words[r] | words[r + HALF] << 4);
+}
+
+static void unpack_i4_quad(const uint8_t *quad, uint16_t bytes[ROWS]) {
+    for (int32_t r = 0; r < HALF; r++) {
+        uint32_t both = load_word(quad + r * 4);
+        bytes[r] = (uint16_t)gather_nibbles((both & low_nibbles) ^ eights);
+        bytes[r + HALF] = (uint16_t)gather_nibbles((both >> 4 & low_nibbles) ^ eights);
     }
 }
 
-static void nibbles_from_quad(const uint8_t in[32], int32_t quad, uint8_t values[ROWS][BLOCK]) {
-    for (int32_t r = 0; r < ROWS / 2; r++) {
-        for (int32_t i = 0; i < 4; i++) {
-            values[r][quad * 4 + i] = in[r * 4 + i] & 15;
-            values[r + ROWS / 2][quad * 4 + i] = in[r * 4 + i] >> 4;
-        }
-    }
-}
-
-/* i4 rows hold k and k + 1 in a byte; flip: -8 .. 7 becomes 0 .. 15 and back. */
 static void pack_i4(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
-    for (int64_t at = 0; at < row_bytes; at += BLOCK / 2) {
-        int64_t n = row_bytes - at < BLOCK / 2 ? row_bytes - at : BLOCK / 2;
-        uint8_t values[ROWS][BLOCK];
-        memset(values, 8, sizeof values);
+    uint16_t bytes[ROWS] = {0};
+    for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += HALF * 4) {
         for (int32_t r = 0; r < ROWS; r++) {
-            for (int64_t i = 0; rows[r] && i < n; i++) {
-                values[r][2 * i] = (rows[r][at + i] & 15) ^ 8;
-                values[r][2 * i + 1] = (uint8_t)(rows[r][at + i] >> 4) ^ 8;
-            }
+            if (rows[r]) memcpy(&bytes[r], rows[r] + at, 2);
         }
-        for (int32_t quad = 0; quad < (n + 1) / 2; quad++) {
-            nibbles_to_quad(values, quad, panel);
-            panel += 32;
-        }
+        pack_i4_quad(bytes, panel);
     }
+    if (row_bytes % 2 == 0) return;
+    for (int32_t r = 0; r < ROWS; r++)
+        bytes[r] = rows[r] ? rows[r][row_bytes - 1] : 0;
+    pack_i4_quad(bytes, panel);
 }
 
 static void unpack_i4(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
-    for (int64_t at = 0; at < row_bytes; at += BLOCK / 2) {
-        int64_t n = row_bytes - at < BLOCK / 2 ? row_bytes - at : BLOCK / 2;
-        uint8_t values[ROWS][BLOCK];
-        for (int32_t quad = 0; quad < (n + 1) / 2; quad++) {
-            nibbles_from_quad(panel, quad, values);
-            panel += 32;
-        }
+    uint16_t bytes[ROWS];
+    for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += HALF * 4) {
+        unpack_i4_quad(panel, bytes);
         for (int32_t r = 0; r < ROWS; r++) {
-            for (int64_t i = 0; rows[r] && i < n; i++) {
-                rows[r][at + i] =
-                    (uint8_t)((values[r][2 * i] ^ 8) | (values[r][2 * i + 1] ^ 8) << 4);
-            }
+            if (rows[r]) memcpy(rows[r] + at, &bytes[r], 2);
+        }
+    }
+    if (row_bytes % 2 == 0) return;
+    unpack_i4_quad(panel, bytes);
+    for (int32_t r = 0; r < ROWS; r++) {
+        if (rows[r]) rows[r][row_bytes - 1] = (uint8_t)bytes[r];
+    }
+}
+
+/* GGUF's blocks hold k in the low nibble of byte k % 16, k + 16 in the high one: word w of a row
+ * has quads w and w + 4. */
+static void pack_nibbles(const uint8_t *const rows[ROWS], uint8_t *quads) {
+    for (int32_t w = 0; w < QUADS / 2; w++) {
+        for (int32_t r = 0; r < HALF; r++) {
+            uint32_t a = rows[r] ? load_word(rows[r] + w * 4) : 0;
+            uint32_t b = rows[r + HALF] ? load_word(rows[r + HALF] + w * 4) : 0;
+            store_word(quads + (w * HALF + r) * 4, (a & low_nibbles) | (b & low_nibbles) << 4);
+            store_word(quads + ((w + QUADS / 2) * HALF + r) * 4,
+                (a >> 4 & low_nibbles) | (b & ~low_nibbles));
+        }
+    }
+}
+
+static void unpack_nibbles(const uint8_t *quads, uint8_t *const rows[ROWS]) {
+    for (int32_t w = 0; w < QUADS / 2; w++) {
+        for (int32_t r = 0; r < HALF; r++) {
+            uint32_t low = load_word(quads + (w * HALF + r) * 4);
+            uint32_t high = load_word(quads + ((w + QUADS / 2) * HALF + r) * 4);
+            uint32_t a = (low & low_nibbles) | (high & low_nibbles) << 4;
+            uint32_t b = (low >> 4 & low_nibbles) | (high & ~low_nibbles);
+            if (rows[r]) store_word(rows[r] + w * 4, a);
+            if (rows[r + HALF]) store_word(rows[r + HALF] + w * 4, b);
         }
     }
 }
@@ -199,22 +244,13 @@ static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t
                 memset(out, 0, 2);
         }
     }
-    if (dtype == TRI_Q8_0) {
-        const uint8_t *values[ROWS];
-        for (int32_t r = 0; r < ROWS; r++)
-            values[r] = blocks[r] ? blocks[r] + head : NULL;
+    const uint8_t *values[ROWS];
+    for (int32_t r = 0; r < ROWS; r++)
+        values[r] = blocks[r] ? blocks[r] + head : NULL;
+    if (dtype == TRI_Q8_0)
         units_to_panel(values, QUADS, out);
-        return;
-    }
-    uint8_t values[ROWS][BLOCK] = {{0}};
-    for (int32_t r = 0; r < ROWS; r++) {
-        for (int32_t j = 0; blocks[r] && j < BLOCK / 2; j++) {
-            values[r][j] = blocks[r][head + j] & 15;
-            values[r][j + BLOCK / 2] = blocks[r][head + j] >> 4;
-        }
-    }
-    for (int32_t quad = 0; quad < QUADS; quad++)
-        nibbles_to_quad(values, quad, out + quad * 32);
+    else
+        pack_nibbles(values, out);
 }
 
 static void unpack_block(int32_t dtype, const uint8_t *in, uint8_t *const blocks[ROWS]) {
@@ -224,21 +260,13 @@ static void unpack_block(int32_t dtype, const uint8_t *in, uint8_t *const blocks
             if (blocks[r]) memcpy(blocks[r] + h, in, 2);
         }
     }
-    if (dtype == TRI_Q8_0) {
-        uint8_t *values[ROWS];
-        for (int32_t r = 0; r < ROWS; r++)
-            values[r] = blocks[r] ? blocks[r] + head : NULL;
+    uint8_t *values[ROWS];
+    for (int32_t r = 0; r < ROWS; r++)
+        values[r] = blocks[r] ? blocks[r] + head : NULL;
+    if (dtype == TRI_Q8_0)
         units_from_panel(in, QUADS, values);
-        return;
-    }
-    uint8_t values[ROWS][BLOCK];
-    for (int32_t quad = 0; quad < QUADS; quad++)
-        nibbles_from_quad(in + quad * 32, quad, values);
-    for (int32_t r = 0; r < ROWS; r++) {
-        for (int32_t j = 0; blocks[r] && j < BLOCK / 2; j++) {
-            blocks[r][head + j] = (uint8_t)(values[r][j] | values[r][j + BLOCK / 2] << 4);
-        }
-    }
+    else
+        unpack_nibbles(in, values);
 }
 
 static void pack_blocks(

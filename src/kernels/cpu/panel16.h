@@ -10,7 +10,7 @@
  *     q4_1        [N/16][K/32] { f16 d[16], m[16]; u8 q[8][8][4] }
  *
  * A quad's byte [r][i] holds k = 4 quad + i of row r in its low nibble and of row r + 8 in its high
- * one.  N is rounded up to whole panels, the rows past the end are zero bits. */
+ * one.  N is rounded up to whole panels; the rows past the end hold zeros. */
 #ifndef TRI_KERNELS_CPU_PANEL16_H
 #define TRI_KERNELS_CPU_PANEL16_H
 

@@ -20,6 +20,7 @@ typedef struct tri_tile_strides { /* in elements */
     int64_t x_k, x_row;           /* of x, from one k and one row to the next */
     int64_t sums_row;             /* of sums; panels follow one another, m rows each */
     int64_t panel_bytes;          /* from one panel of w to the next */
+    int64_t ahead_bytes;          /* of w, what to prefetch; 0: nothing new */
 } tri_tile_strides;
 
 /* Sums start at `sums` (from zero when `fresh`) and end there; w holds n weights of each column.
@@ -44,7 +45,7 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
 #pragma GCC unroll 4
             for (int p = 0; p < n_panels; p++) {
                 const uint8_t *at = w + p * strides.panel_bytes;
-                _mm_prefetch((const char *)at + TRI_PREFETCH_BYTES, _MM_HINT_T0);
+                _mm_prefetch((const char *)at + strides.ahead_bytes, _MM_HINT_T0);
                 __m256i a = tri_load_i(at), b = tri_load_i(at + 32);
                 __m256 a0 = _mm256_castsi256_ps(_mm256_slli_epi32(a, 16));
                 __m256 b0 = _mm256_castsi256_ps(_mm256_slli_epi32(b, 16));
@@ -68,11 +69,11 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
             const uint8_t *at = w + p * strides.panel_bytes;
             __m256 a, b;
             if (form == TRI_TILE_F32) {
-                _mm_prefetch((const char *)at + TRI_PREFETCH_BYTES, _MM_HINT_T0);
+                _mm_prefetch((const char *)at + strides.ahead_bytes, _MM_HINT_T0);
                 a = _mm256_loadu_ps((const float *)(const void *)at);
                 b = _mm256_loadu_ps((const float *)(const void *)(at + 32));
             } else if (form == TRI_TILE_F16) {
-                if (k % 2 == 0) _mm_prefetch((const char *)at + TRI_PREFETCH_BYTES, _MM_HINT_T0);
+                if (k % 2 == 0) _mm_prefetch((const char *)at + strides.ahead_bytes, _MM_HINT_T0);
                 a = tri_load_f16(at);
                 b = tri_load_f16(at + 16);
             } else { /* the odd one of the last pair */
