@@ -215,8 +215,8 @@ static void test_round_trip(void **state) {
         options = build_options(checkpoint.path, trip.path); /* ranks are the checkpoint's */
         OK(tri_build(&options, err));
         check_same(trip.path, direct.path);
-        OK(tri_refit(trip.path, other.path, NULL, NULL, NULL, err));
-        OK(tri_refit(direct.path, changed.path, NULL, NULL, NULL, err));
+        OK(tri_refit(trip.path, other.path, NULL, NULL, NULL, NULL, err));
+        OK(tri_refit(direct.path, changed.path, NULL, NULL, NULL, NULL, err));
         check_same(trip.path, direct.path);
     }
 }
