@@ -100,9 +100,10 @@ void tri_graph_declare_weight(
     tri_graph *g, const char *name, tri_dtype dtype, const int64_t *dims, int32_t n_dims) {
     int64_t index;
     if (g->error.status) return;
-    if (!name || n_dims < 0 || n_dims > TRI_MAX_DIMS || (uint32_t)dtype >= TRI_N_DTYPES) {
+    if (!name || !*name || n_dims < 0 || n_dims > TRI_MAX_DIMS || (uint32_t)dtype >= TRI_N_DTYPES) {
         tri_graph_fail(g, TRI_E_ARGUMENT,
-            "declaring weight '%s': %" PRId32 " dims, 0 to %d can be; dtype %d",
+            "declaring weight '%s': a name is needed, %" PRId32
+            " dims where 0 to %d can be, dtype %d",
             name ? name : "(null)", n_dims, TRI_MAX_DIMS, (int)dtype);
         return;
     }
