@@ -53,6 +53,7 @@ fuzz: | bootstrap-develop
 
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || /sbin/ldconfig # or /usr/local/lib is not found
 
 clean:
 	@mkdir -p build && cd build && \

@@ -57,7 +57,7 @@ if [ "$tier" != demo ]; then
         echo "bootstrap ($tier): pip install ${test_modules[*]} (into build/venv)"
         mkdir -p build
         /usr/bin/python3 -m venv build/venv
-        build/venv/bin/pip install -q --disable-pip-version-check "${test_modules[@]}"
+        build/venv/bin/python -m pip install -q --disable-pip-version-check "${test_modules[@]}"
         printf '%s\n' "$wanted" >$stamp
     fi
 fi
