@@ -13,9 +13,9 @@ static float load_f16(const uint8_t *at) {
 void tri_block_decode_q2_k(const uint8_t *block, float *out) {
     const uint8_t *scales = block, *q = block + 16;
     float d = load_f16(block + 80), dmin = load_f16(block + 82);
-    for (int run = 0; run < 16; run++) {
+    for (size_t run = 0; run < 16; run++) {
         const uint8_t *bytes = q + run / 8 * 32 + run % 2 * 16;
-        int shift = run % 8 / 2 * 2;
+        size_t shift = run % 8 / 2 * 2;
         float dl = d * (float)(scales[run] & 15), ml = dmin * (float)(scales[run] >> 4);
         for (int j = 0; j < 16; j++)
             *out++ = dl * (float)(bytes[j] >> shift & 3) - ml;
@@ -27,10 +27,10 @@ void tri_block_decode_q2_k(const uint8_t *block, float *out) {
 void tri_block_decode_q3_k(const uint8_t *block, float *out) {
     const uint8_t *third = block, *q = block + 32, *scales = block + 96;
     float d = load_f16(block + 108);
-    for (int run = 0; run < 16; run++) {
+    for (size_t run = 0; run < 16; run++) {
         const uint8_t *bytes = q + run / 8 * 32 + run % 2 * 16;
         const uint8_t *bits = third + run % 2 * 16;
-        int shift = run % 8 / 2 * 2, bit = run / 2;
+        size_t shift = run % 8 / 2 * 2, bit = run / 2;
         int low = scales[run % 8] >> (run / 8 * 4) & 15;
         int high = scales[8 + run % 4] >> (run / 4 * 2) & 3;
         float dl = d * (float)((low | high << 4) - 32);
@@ -43,7 +43,7 @@ void tri_block_decode_q3_k(const uint8_t *block, float *out) {
 
 /* Scale and minimum (6 bits each) of run 0..7 from the 12 bytes of Q4_K and Q5_K: the first eight
  * bytes hold those of runs 0 to 3 and in their top bits the upper two bits of runs 4 to 7. */
-static void scale_and_minimum(const uint8_t *scales, int run, int *scale, int *minimum) {
+static void scale_and_minimum(const uint8_t *scales, size_t run, int *scale, int *minimum) {
     if (run < 4) {
         *scale = scales[run] & 63;
         *minimum = scales[run + 4] & 63;
@@ -57,9 +57,10 @@ static void scale_and_minimum(const uint8_t *scales, int run, int *scale, int *m
 void tri_block_decode_q4_k(const uint8_t *block, float *out) {
     const uint8_t *q = block + 16;
     float d = load_f16(block), dmin = load_f16(block + 2);
-    for (int run = 0; run < 8; run++) {
+    for (size_t run = 0; run < 8; run++) {
         const uint8_t *bytes = q + run / 2 * 32;
-        int shift = run % 2 * 4, scale, minimum;
+        size_t shift = run % 2 * 4;
+        int scale, minimum;
         scale_and_minimum(block + 4, run, &scale, &minimum);
         float dl = d * (float)scale, ml = dmin * (float)minimum;
         for (int j = 0; j < 32; j++)
@@ -71,9 +72,10 @@ void tri_block_decode_q4_k(const uint8_t *block, float *out) {
 void tri_block_decode_q5_k(const uint8_t *block, float *out) {
     const uint8_t *fifth = block + 16, *q = block + 48;
     float d = load_f16(block), dmin = load_f16(block + 2);
-    for (int run = 0; run < 8; run++) {
+    for (size_t run = 0; run < 8; run++) {
         const uint8_t *bytes = q + run / 2 * 32;
-        int shift = run % 2 * 4, scale, minimum;
+        size_t shift = run % 2 * 4;
+        int scale, minimum;
         scale_and_minimum(block + 4, run, &scale, &minimum);
         float dl = d * (float)scale, ml = dmin * (float)minimum;
         for (int j = 0; j < 32; j++) {
@@ -87,8 +89,8 @@ void tri_block_decode_q5_k(const uint8_t *block, float *out) {
 void tri_block_decode_q6_k(const uint8_t *block, float *out) {
     const uint8_t *lower = block, *upper = block + 128, *scales = block + 192;
     float d = load_f16(block + 208);
-    for (int run = 0; run < 16; run++) {
-        int half = run / 8, part = run % 8 / 2, side = run % 2 * 16;
+    for (size_t run = 0; run < 16; run++) {
+        size_t half = run / 8, part = run % 8 / 2, side = run % 2 * 16;
         const uint8_t *low = lower + half * 64 + part % 2 * 32 + side;
         const uint8_t *high = upper + half * 32 + side;
         float dl = d * (float)(int8_t)scales[run];
@@ -105,7 +107,7 @@ void tri_block_decode_iq4_xs(const uint8_t *block, float *out) {
     const uint8_t *lower = block + 4, *q = block + 8;
     int upper = block[2] | block[3] << 8;
     float d = load_f16(block);
-    for (int run = 0; run < 8; run++) {
+    for (size_t run = 0; run < 8; run++) {
         const uint8_t *bytes = q + run * 16;
         int scale = (lower[run / 2] >> (run % 2 * 4) & 15) | (upper >> (run * 2) & 3) << 4;
         float dl = d * (float)(scale - 32);

@@ -30,7 +30,7 @@ static tri_status open_regular(const char *path, int *fd, struct stat *st, tri_e
 }
 
 tri_status tri_file_map_open(tri_file_map *map, const char *path, tri_error *err) {
-    struct stat st;
+    struct stat st = {0};
     int fd = -1;
     TRI_TRY(open_regular(path, &fd, &st, err));
     tri_status rc = TRI_OK;
@@ -71,7 +71,7 @@ void tri_file_map_dont_need(const tri_file_map *map, int64_t offset, int64_t n_b
 
 tri_status tri_file_read(
     const char *path, size_t max_bytes, tri_arena *arena, tri_str *text, tri_error *err) {
-    struct stat st;
+    struct stat st = {0};
     int fd = -1;
     tri_status rc = open_regular(path, &fd, &st, err);
     if (rc) return rc;

@@ -137,6 +137,7 @@ tri_status tri_json_parse(tri_str text, tri_arena *arena, const tri_json **root,
     builder b = {.arena = arena};
     tri_status rc = build(&b, text, err);
     if (rc) goto done;
+    TRI_ASSERT(b.n == 1); /* the reader ends well only after one value */
     tri_json *value = TRI_NEW(arena, tri_json);
     if (!value) {
         rc = no_memory(err);

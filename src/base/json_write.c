@@ -144,7 +144,8 @@ void tri_json_f64(tri_json_writer *w, double value) {
     }
     uselocale(before);
     if (c_locale) freelocale(c_locale);
-    if (!strpbrk(text, ".e")) strcat(text, ".0");
+    size_t n = strlen(text);
+    if (!strpbrk(text, ".e")) snprintf(text + n, sizeof text - n, ".0");
     put_word(w, tri_str_of(text));
 }
 

@@ -74,7 +74,7 @@ tri_status tri_safetensors_writer_write(
  * that a full disk is an error here and not a signal later. */
 tri_status tri_safetensors_writer_map(tri_safetensors_writer *w, uint8_t **file,
     int64_t *header_bytes, int64_t *n_bytes, tri_error *err);
-/* Bytes [offset, offset + n) of the mapped file are as they will be: the disk may begin with them. */
+/* Bytes [offset, offset + n) of the mapped file are final: the disk may begin with them. */
 void tri_safetensors_writer_flush(tri_safetensors_writer *w, int64_t offset, int64_t n_bytes);
 /* All data must have come.  Frees w in any case. */
 tri_status tri_safetensors_writer_commit(tri_safetensors_writer *w, tri_error *err);

@@ -182,11 +182,16 @@ static void reduce_share(const tri_comm *peers, int32_t n_ranks, int64_t first, 
     }
 }
 
+static const tri_comm *stage_ranks(const tri_comm *comm) {
+    const tri_comm_group *g = comm->group;
+    return &g->ranks[(int64_t)comm->stage * g->tp_size];
+}
+
 tri_status tri_comm_all_reduce(tri_comm *comm, float *x, int64_t n) {
     int32_t n_ranks = comm->group->tp_size;
     TRI_TRY(post(comm, x, x, n));
     int64_t first = n * comm->rank / n_ranks, last = n * (comm->rank + 1) / n_ranks;
-    reduce_share(&comm->group->ranks[comm->stage * n_ranks], n_ranks, first, last);
+    reduce_share(stage_ranks(comm), n_ranks, first, last);
     finish(comm);
     return TRI_OK;
 }
@@ -195,7 +200,7 @@ tri_status tri_comm_all_gather(
     tri_comm *comm, const float *x, float *y, int64_t rows, int64_t columns) {
     int32_t n_ranks = comm->group->tp_size;
     TRI_TRY(post(comm, x, y, rows * columns));
-    const tri_comm *peers = &comm->group->ranks[comm->stage * n_ranks];
+    const tri_comm *peers = stage_ranks(comm);
     size_t row_bytes = (size_t)columns * sizeof *x;
     for (int64_t row = 0; row < rows; row++) {
         for (int32_t r = 0; r < n_ranks; r++) {

@@ -18,14 +18,14 @@
 #include "graph/ir.h"
 #include "graph/shape.h"
 
-enum { MAX_NAME_BYTES = 1024, MAX_SCOPES = 16 };
+enum { MAX_NAME_BYTES = 1024, MAX_PATH_BYTES = 2 * MAX_NAME_BYTES, MAX_SCOPES = 16 };
 
 #define N_OF(array) ((int32_t)(sizeof(array) / sizeof *(array)))
 
 /* ---- names ---- */
 
 void tri_scope_push(tri_graph *g, const char *format, ...) {
-    char text[MAX_NAME_BYTES], path[2 * MAX_NAME_BYTES];
+    char text[MAX_NAME_BYTES], path[MAX_PATH_BYTES];
     va_list args;
     if (g->error.status) return;
     va_start(args, format);
@@ -66,9 +66,9 @@ void tri_scope_pop(tri_graph *g) {
 
 /* scope + "." + name + suffix, cut short when too long, which then is no declared weight. */
 static void full_name(
-    const tri_graph *g, const char *name, const char *suffix, char out[2 * MAX_NAME_BYTES]) {
+    const tri_graph *g, const char *name, const char *suffix, char out[MAX_PATH_BYTES]) {
     const char *scope = g->n_scopes > 0 ? g->scopes[g->n_scopes - 1] : "";
-    (void)snprintf(out, 2 * MAX_NAME_BYTES, "%s%s%.900s%s", scope, *scope ? "." : "", name, suffix);
+    (void)snprintf(out, MAX_PATH_BYTES, "%s%s%.900s%s", scope, *scope ? "." : "", name, suffix);
 }
 
 static bool declared(const tri_graph *g, const char *name, int64_t *index) {
@@ -76,7 +76,7 @@ static bool declared(const tri_graph *g, const char *name, int64_t *index) {
 }
 
 bool tri_graph_has_weight(const tri_graph *g, const char *name) {
-    char full[2 * MAX_NAME_BYTES];
+    char full[MAX_PATH_BYTES];
     int64_t index;
     full_name(g, name, "", full);
     return declared(g, full, &index);
@@ -120,14 +120,14 @@ static tri_value *weight_by_full_name(tri_graph *g, const char *full) {
 }
 
 static tri_value *weight_or_null(tri_graph *g, const char *name, const char *suffix) {
-    char full[2 * MAX_NAME_BYTES];
+    char full[MAX_PATH_BYTES];
     int64_t index;
     full_name(g, name, suffix, full);
     return declared(g, full, &index) ? weight_by_full_name(g, full) : NULL;
 }
 
 tri_value *tri_weight(tri_graph *g, const char *name) {
-    char full[2 * MAX_NAME_BYTES];
+    char full[MAX_PATH_BYTES];
     full_name(g, name, "", full);
     return weight_by_full_name(g, full);
 }
@@ -147,7 +147,7 @@ tri_value *tri_embedding(tri_graph *g, tri_value *tokens, tri_value *table) {
 }
 
 tri_value *tri_linear(tri_graph *g, tri_value *x, const char *name) {
-    char full[2 * MAX_NAME_BYTES];
+    char full[MAX_PATH_BYTES];
     full_name(g, name, ".weight", full);
     tri_value *weight = weight_by_full_name(g, full);
     tri_value *bias = weight_or_null(g, name, ".bias");

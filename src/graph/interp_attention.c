@@ -216,6 +216,7 @@ static tri_status attend_sequence(const tri_node *node, const paged *p, int32_t 
     if (cu[s + 1] == cu[s]) return TRI_OK;
     int32_t end = TRI_STEP_I32(p->step, context_lens)[s];
     int32_t first = first_seen(tri_interp_position(p->step, s, cu[s]), window);
+    TRI_ASSERT(first < end); /* the step's queries end where its context does */
     size_t n = (size_t)(end - first);
     double *keys = malloc((2 * n * (size_t)d + n) * sizeof *keys);
     float *row = malloc((size_t)d * sizeof *row);

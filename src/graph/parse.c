@@ -74,7 +74,7 @@ static tri_status take_id(parser *p, tri_str *digits, tri_error *err) {
 }
 
 static tri_status take_value(parser *p, tri_value **value, tri_error *err) {
-    tri_str digits;
+    tri_str digits = {0};
     int64_t at;
     TRI_TRY(take_id(p, &digits, err));
     if (!tri_map_get(&p->ids, digits, &at))
@@ -377,7 +377,7 @@ static tri_status define(parser *p, const parsed_node *n, tri_node *node, tri_er
 static tri_status parse_node(parser *p, tri_error *err) {
     tri_graph *g = p->g;
     parsed_node n = {0};
-    const char *scope;
+    const char *scope = "";
     tri_node *node;
     TRI_TRY(take_node(p, &n, err));
     if (n.op == TRI_OP_WEIGHT) declare_weight(p, &n);

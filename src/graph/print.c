@@ -59,7 +59,7 @@ static bool is_default(const tri_attr *a, const tri_attr *default_) {
     case TRI_ATTR_INT:
         return a->i == default_->i;
     case TRI_ATTR_FLOAT:
-        return memcmp(&a->f, &default_->f, sizeof a->f) == 0;
+        return a->f == default_->f && signbit(a->f) == signbit(default_->f);
     case TRI_ATTR_STRING:
         return strcmp(a->s, default_->s) == 0;
     case TRI_ATTR_FLOATS:

@@ -131,7 +131,7 @@ tri_status tri_shape_activation(
     const tri_type *t = &value->type;
     if (value->constant || !tri_type_is_row(t) || t->dtype != TRI_F32 || t->n_dims != 2 ||
         t->dims[0] > 0)
-        return tri_shape_fail(node, name, err, "f32[T, columns] computed at run time is due");
+        return TRI_SHAPE_FAIL(node, name, err, "f32[T, columns] computed at run time is due");
     *type = t;
     return TRI_OK;
 }
@@ -140,7 +140,7 @@ tri_status tri_shape_indices(const tri_node *node, const char *name, int64_t dim
     const tri_type *t = &tri_node_operand(node, name)->type;
     if (!tri_type_is_row(t) || t->dtype != TRI_I32 || t->n_dims != 1 || t->dims[0] != dim) {
         tri_type due = tri_type_tensor(TRI_I32, 1, dim, 0);
-        return tri_shape_fail(node, name, err, "%s is due", tri_type_print(&due).s);
+        return TRI_SHAPE_FAIL(node, name, err, "%s is due", tri_type_print(&due).s);
     }
     return TRI_OK;
 }
@@ -194,20 +194,20 @@ static tri_status check_scales(
     const tri_dtype_info *info = tri_dtype_get(w->dtype);
     if (!scales) {
         if (!info->is_float && !info->is_block)
-            return tri_shape_fail(
+            return TRI_SHAPE_FAIL(
                 node, weight_name, err, "integers need scales: the weight's scales are missing");
         return TRI_OK;
     }
     const tri_type *s = &scales->type;
     if (info->is_block)
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, weight_name, err, "its blocks hold their own scales: leave scales out");
     if (!scales->constant || !tri_type_is_row(s) || !tri_type_is_float(s))
-        return tri_shape_fail(node, "scales", err, "constant floats are due");
+        return TRI_SHAPE_FAIL(node, "scales", err, "constant floats are due");
     bool per_row = s->n_dims == 1 && (s->dims[0] == w->dims[0] || s->dims[0] == 1);
     bool per_group = s->n_dims == 2 && s->dims[0] == w->dims[0] && w->dims[1] % s->dims[1] == 0;
     if (!per_row && !per_group)
-        return tri_shape_fail(node, "scales", err,
+        return TRI_SHAPE_FAIL(node, "scales", err,
             "of %s %s: [%" PRId64 "] or [%" PRId64 ", groups dividing %" PRId64 "] is due",
             weight_name, tri_type_print(w).s, w->dims[0], w->dims[0], w->dims[1]);
     return TRI_OK;
@@ -217,7 +217,7 @@ static tri_status matrix(
     const tri_node *node, const char *name, const tri_type **type, tri_error *err) {
     const tri_value *w = tri_node_operand(node, name);
     if (!w->constant || w->type.kind != TRI_TYPE_TENSOR || w->type.n_dims != 2)
-        return tri_shape_fail(node, name, err, "a constant matrix [out, in] is due");
+        return TRI_SHAPE_FAIL(node, name, err, "a constant matrix [out, in] is due");
     *type = &w->type;
     return TRI_OK;
 }
@@ -241,7 +241,7 @@ TRI_SHAPE_RULE(linear) {
     TRI_TRY(matrix(node, "weight", &w, err));
     TRI_TRY(check_scales(node, "weight", w, err));
     if (w->dims[1] != x->dims[1])
-        return tri_shape_fail(node, "weight", err, "which takes %" PRId64 " columns, but x is %s",
+        return TRI_SHAPE_FAIL(node, "weight", err, "which takes %" PRId64 " columns, but x is %s",
             w->dims[1], tri_type_print(x).s);
     const char *activation = tri_node_string(node, "activation");
     if (strcmp(activation, "f32") != 0 && strcmp(activation, "bf16") != 0 &&
@@ -249,20 +249,20 @@ TRI_SHAPE_RULE(linear) {
         return TRI_FAIL(
             err, TRI_E_ARGUMENT, "activation is '%s'; f32, bf16 and i8 exist", activation);
     if (strcmp(activation, "i8") == 0 && x->dims[1] % 32 != 0)
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, "x", err, "activation=\"i8\" needs a multiple of 32 columns (its block)");
     const tri_value *bias = tri_node_operand(node, "bias");
     if (bias &&
         (!bias->constant || !tri_type_is_row(&bias->type) || !tri_type_is_float(&bias->type) ||
             bias->type.n_dims != 1 || bias->type.dims[0] != w->dims[0]))
-        return tri_shape_fail(node, "bias", err,
+        return TRI_SHAPE_FAIL(node, "bias", err,
             "a constant float [%" PRId64 "] is due for weight %s", w->dims[0], tri_type_print(w).s);
     out[0] = tri_type_tensor(TRI_F32, 2, x->dims[0], w->dims[0]);
     if (tri_node_operand(node, "accumulator")) {
         const tri_type *accumulator;
         TRI_TRY(tri_shape_activation(node, "accumulator", &accumulator, err));
         if (!tri_type_equal(accumulator, &out[0]))
-            return tri_shape_fail(
+            return TRI_SHAPE_FAIL(
                 node, "accumulator", err, "the result is %s", tri_type_print(&out[0]).s);
     }
     return TRI_OK;
@@ -274,9 +274,9 @@ static tri_status check_norm(const tri_node *node, const tri_type *x, tri_error 
     const tri_value *w = tri_node_operand(node, "w");
     if (!w->constant || !tri_type_is_row(&w->type) || !tri_type_is_float(&w->type) ||
         w->type.n_dims != 1)
-        return tri_shape_fail(node, "w", err, "a constant float vector is due");
+        return TRI_SHAPE_FAIL(node, "w", err, "a constant float vector is due");
     if (x->dims[1] % w->type.dims[0] != 0)
-        return tri_shape_fail(node, "w", err, "whose length does not divide the columns of x %s",
+        return TRI_SHAPE_FAIL(node, "w", err, "whose length does not divide the columns of x %s",
             tri_type_print(x).s);
     if (tri_node_float(node, "eps") < 0.0)
         return TRI_FAIL(
@@ -299,7 +299,7 @@ TRI_SHAPE_RULE(add_rms_norm) {
     TRI_TRY(tri_shape_activation(node, "x", &x, err));
     TRI_TRY(tri_shape_activation(node, "r", &r, err));
     if (!tri_type_equal(x, r))
-        return tri_shape_fail(node, "r", err, "but x is %s", tri_type_print(x).s);
+        return TRI_SHAPE_FAIL(node, "r", err, "but x is %s", tri_type_print(x).s);
     TRI_TRY(check_norm(node, x, err));
     out[0] = out[1] = *x;
     return TRI_OK;
@@ -312,7 +312,7 @@ static tri_status elementwise(
     const tri_type *activation;
     if (!x->constant) TRI_TRY(tri_shape_activation(node, name, &activation, err));
     if (!tri_type_is_row(&x->type) || !tri_type_is_float(&x->type))
-        return tri_shape_fail(node, name, err, "floats in layout row are due");
+        return TRI_SHAPE_FAIL(node, name, err, "floats in layout row are due");
     *result = x->type;
     result->dtype = TRI_F32;
     return TRI_OK;
@@ -324,7 +324,7 @@ TRI_SHAPE_RULE(binary) {
     TRI_TRY(elementwise(node, "a", &out[0], err));
     TRI_TRY(elementwise(node, "b", &b, err));
     if (!tri_type_equal(&out[0], &b))
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, "b", err, "but a is %s: both must have one shape", tri_type_print(&out[0]).s);
     return TRI_OK;
 }
@@ -364,7 +364,7 @@ TRI_SHAPE_RULE(gated) {
     TRI_TRY(tri_shape_activation(node, "x", &x, err));
     TRI_TRY(check_kind(node, err));
     if (x->dims[1] % 2 != 0)
-        return tri_shape_fail(node, "x", err, "an even number of columns is due");
+        return TRI_SHAPE_FAIL(node, "x", err, "an even number of columns is due");
     out[0] = *x;
     out[0].dims[1] = x->dims[1] / 2;
     return TRI_OK;
@@ -376,13 +376,13 @@ TRI_SHAPE_RULE(columns) {
     const tri_type *activation;
     if (!x->constant) TRI_TRY(tri_shape_activation(node, "x", &activation, err));
     if (!tri_type_is_row(&x->type))
-        return tri_shape_fail(node, "x", err, "layout row is due: slice before packing");
+        return TRI_SHAPE_FAIL(node, "x", err, "layout row is due: slice before packing");
     int64_t width = tri_type_columns(&x->type), first, n;
     TRI_TRY(tri_shape_int(node, "first", 0, width - 1, &first, err));
     TRI_TRY(tri_shape_int(node, "n", 1, width - first, &n, err));
     int64_t block = tri_dtype_get(x->type.dtype)->block_elems;
     if (first % block != 0 || n % block != 0)
-        return tri_shape_fail(node, "x", err,
+        return TRI_SHAPE_FAIL(node, "x", err,
             "columns [%" PRId64 ", %" PRId64 ") would cut one of its blocks of %" PRId64, first,
             first + n, block);
     out[0] = x->type;
@@ -394,7 +394,7 @@ TRI_SHAPE_RULE(select_rows) {
     (void)g;
     const tri_type *x;
     TRI_TRY(tri_shape_activation(node, "x", &x, err));
-    if (x->dims[0] != TRI_DIM_T) return tri_shape_fail(node, "x", err, "[T, columns] is due");
+    if (x->dims[0] != TRI_DIM_T) return TRI_SHAPE_FAIL(node, "x", err, "[T, columns] is due");
     TRI_TRY(tri_shape_indices(node, "rows", TRI_DIM_R, err));
     out[0] = *x;
     out[0].dims[0] = TRI_DIM_R;

@@ -88,9 +88,10 @@ tri_status tri_shape_activation(
     const tri_node *node, const char *name, const tri_type **type, tri_error *err);
 /* Operand `name` is i32 [dim]. */
 tri_status tri_shape_indices(const tri_node *node, const char *name, int64_t dim, tri_error *err);
-/* TRI_E_ARGUMENT: "`name` is <type>, <needs>". */
+/* TRI_E_ARGUMENT: "`name` is <type>, <needs>".  The macro shows the analyzer that it fails. */
 tri_status tri_shape_fail(const tri_node *node, const char *name, tri_error *err, const char *needs,
     ...) TRI_PRINTF(4, 5);
+#define TRI_SHAPE_FAIL(...) (tri_shape_fail(__VA_ARGS__), TRI_E_ARGUMENT)
 /* Integer attribute within [min, max]. */
 tri_status tri_shape_int(const tri_node *node, const char *attr, int64_t min, int64_t max,
     int64_t *value, tri_error *err);

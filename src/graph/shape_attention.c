@@ -6,14 +6,14 @@
 static tri_status token_rows(
     const tri_node *node, const char *name, const tri_type **x, tri_error *err) {
     TRI_TRY(tri_shape_activation(node, name, x, err));
-    if ((*x)->dims[0] != TRI_DIM_T) return tri_shape_fail(node, name, err, "[T, columns] is due");
+    if ((*x)->dims[0] != TRI_DIM_T) return TRI_SHAPE_FAIL(node, name, err, "[T, columns] is due");
     return TRI_OK;
 }
 
 static tri_status whole_heads(
     const tri_node *node, const char *name, const tri_type *x, int64_t head_size, tri_error *err) {
     if (x->dims[1] % head_size != 0)
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, name, err, "no whole number of heads of size %" PRId64, head_size);
     return TRI_OK;
 }
@@ -26,7 +26,7 @@ static tri_status check_rope(const tri_node *node, int64_t *head_size, tri_error
     TRI_TRY(tri_shape_int(node, "interleaved", 0, 1, &interleaved, err));
     if (!f->constant || !tri_type_is_row(&f->type) || f->type.dtype != TRI_F32 ||
         f->type.n_dims != 1 || 2 * f->type.dims[0] > *head_size)
-        return tri_shape_fail(node, "frequencies", err,
+        return TRI_SHAPE_FAIL(node, "frequencies", err,
             "constant f32, one for each rotated pair of a head of size %" PRId64 ", is due",
             *head_size);
     return TRI_OK;
@@ -46,7 +46,7 @@ TRI_SHAPE_RULE(rope) {
 static tri_status cache_operand(const tri_node *node, const tri_type **cache, tri_error *err) {
     const tri_value *value = tri_node_operand(node, "cache");
     if (value->type.kind != TRI_TYPE_CACHE)
-        return tri_shape_fail(node, "cache", err, "a cache is due");
+        return TRI_SHAPE_FAIL(node, "cache", err, "a cache is due");
     *cache = &value->type;
     return TRI_OK;
 }
@@ -59,7 +59,7 @@ static tri_status check_write(const tri_node *node, const tri_type **cache, tri_
         const tri_type *x;
         TRI_TRY(token_rows(node, names[i], &x, err));
         if (x->dims[1] != (*cache)->dims[0] * (*cache)->dims[1])
-            return tri_shape_fail(node, names[i], err, "%s holds %" PRId64 " columns a token",
+            return TRI_SHAPE_FAIL(node, names[i], err, "%s holds %" PRId64 " columns a token",
                 tri_type_print(*cache).s, (*cache)->dims[0] * (*cache)->dims[1]);
     }
     return TRI_OK;
@@ -78,7 +78,7 @@ static tri_status check_head_norm(
     const tri_value *w = tri_node_operand(node, name);
     if (w && (!w->constant || !tri_type_is_row(&w->type) || !tri_type_is_float(&w->type) ||
                  w->type.n_dims != 1 || w->type.dims[0] != head_size))
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, name, err, "a constant float [%" PRId64 "] (head_size) is due", head_size);
     return TRI_OK;
 }
@@ -91,7 +91,7 @@ TRI_SHAPE_RULE(rope_kv_write) {
     TRI_TRY(check_write(node, &cache, err));
     TRI_TRY(check_rope(node, &head_size, err));
     if (cache->dims[1] != head_size)
-        return tri_shape_fail(node, "cache", err, "but head_size is %" PRId64, head_size);
+        return TRI_SHAPE_FAIL(node, "cache", err, "but head_size is %" PRId64, head_size);
     TRI_TRY(whole_heads(node, "q", q, head_size, err));
     TRI_TRY(check_head_norm(node, "q_norm", head_size, err));
     TRI_TRY(check_head_norm(node, "k_norm", head_size, err));
@@ -109,12 +109,12 @@ TRI_SHAPE_RULE(attention) {
     TRI_TRY(tri_shape_int(node, "n_heads", 1, TRI_MAX_HEADS, &n_heads, err));
     TRI_TRY(tri_shape_int(node, "window", 0, INT32_MAX, &window, err));
     if (q->dims[1] != n_heads * cache->dims[1])
-        return tri_shape_fail(node, "q", err,
+        return TRI_SHAPE_FAIL(node, "q", err,
             "%" PRId64 " heads of %" PRId64 " (n_heads, and the size of %s) are %" PRId64
             " columns",
             n_heads, cache->dims[1], tri_type_print(cache).s, n_heads * cache->dims[1]);
     if (n_heads % cache->dims[0] != 0)
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, "cache", err, "whose heads do not divide n_heads=%" PRId64, n_heads);
     if (tri_node_float(node, "scale") < 0.0 || tri_node_float(node, "softcap") < 0.0)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "scale is %g and softcap %g, neither can be negative",
@@ -132,7 +132,7 @@ TRI_SHAPE_RULE(all_gather) {
     TRI_TRY(tri_shape_activation(node, "x", &x, err));
     TRI_TRY(tri_shape_int(node, "n_ranks", 1, 65536, &n_ranks, err));
     if (x->dims[1] > TRI_MAX_ELEMS / n_ranks)
-        return tri_shape_fail(node, "x", err, "too wide for %" PRId64 " ranks", n_ranks);
+        return TRI_SHAPE_FAIL(node, "x", err, "too wide for %" PRId64 " ranks", n_ranks);
     TRI_TRY(tri_shape_int(node, "n", 0, n_ranks * x->dims[1], &n, err));
     out[0] = *x;
     out[0].dims[1] = n > 0 ? n : n_ranks * x->dims[1];
@@ -162,14 +162,14 @@ TRI_SHAPE_RULE(receive) {
 static tri_status logits_operand(const tri_node *node, const tri_type **logits, tri_error *err) {
     TRI_TRY(tri_shape_activation(node, "logits", logits, err));
     if ((*logits)->dims[0] != TRI_DIM_R)
-        return tri_shape_fail(node, "logits", err, "f32[R, vocabulary] is due");
+        return TRI_SHAPE_FAIL(node, "logits", err, "f32[R, vocabulary] is due");
     return TRI_OK;
 }
 
 static tri_status counts_operand(const tri_node *node, const tri_type **counts, tri_error *err) {
     const tri_value *value = tri_node_operand(node, "counts");
     if (value->type.kind != TRI_TYPE_STATE || value->type.dtype != TRI_U16)
-        return tri_shape_fail(node, "counts", err, "state<u16, vocabulary> is due");
+        return TRI_SHAPE_FAIL(node, "counts", err, "state<u16, vocabulary> is due");
     *counts = &value->type;
     return TRI_OK;
 }
@@ -189,7 +189,7 @@ TRI_SHAPE_RULE(penalties) {
     TRI_TRY(logits_operand(node, &logits, err));
     TRI_TRY(counts_operand(node, &counts, err));
     if (counts->dims[0] != logits->dims[1])
-        return tri_shape_fail(node, "counts", err, "but logits are %s", tri_type_print(logits).s);
+        return TRI_SHAPE_FAIL(node, "counts", err, "but logits are %s", tri_type_print(logits).s);
     out[0] = *logits;
     return TRI_OK;
 }

@@ -148,9 +148,9 @@ TRI_SHAPE_RULE(rope_frequencies) {
 static tri_status stored(
     const tri_node *node, const char *name, const tri_type **type, tri_error *err) {
     const tri_value *x = tri_node_operand(node, name);
-    if (!x->constant) return tri_shape_fail(node, name, err, "a constant is due");
+    if (!x->constant) return TRI_SHAPE_FAIL(node, name, err, "a constant is due");
     if (!tri_type_is_row(&x->type))
-        return tri_shape_fail(node, name, err, "layout row is due: pack comes last");
+        return TRI_SHAPE_FAIL(node, name, err, "layout row is due: pack comes last");
     *type = &x->type;
     return TRI_OK;
 }
@@ -163,7 +163,7 @@ TRI_SHAPE_RULE(concat_rows) {
     bool fits = a->dtype == b->dtype && a->n_dims == b->n_dims && a->n_dims <= 2 &&
                 (a->n_dims == 1 || a->dims[1] == b->dims[1]);
     if (!fits)
-        return tri_shape_fail(node, "b", err, "but a is %s: one dtype and equal columns are due",
+        return TRI_SHAPE_FAIL(node, "b", err, "but a is %s: one dtype and equal columns are due",
             tri_type_print(a).s);
     out[0] = *a;
     out[0].dims[0] = a->dims[0] + b->dims[0];
@@ -178,7 +178,7 @@ TRI_SHAPE_RULE(slice_rows) {
     TRI_TRY(tri_shape_int(node, "first", 0, x->dims[0] - 1, &first, err));
     TRI_TRY(tri_shape_int(node, "n", 1, x->dims[0] - first, &n, err));
     if (x->n_dims == 1 && tri_dtype_get(x->dtype)->block_elems > 1)
-        return tri_shape_fail(node, "x", err, "a vector of blocks cannot be sliced");
+        return TRI_SHAPE_FAIL(node, "x", err, "a vector of blocks cannot be sliced");
     out[0] = *x;
     out[0].dims[0] = n;
     return TRI_OK;
@@ -194,7 +194,7 @@ TRI_SHAPE_RULE(cast) {
         tri_dtype_get(dtype)->is_block || !tri_codec_can_encode(dtype))
         return TRI_FAIL(err, TRI_E_ARGUMENT, "dtype is '%s', a plain float type is due", name);
     if (!tri_type_is_float(x) && !tri_dtype_get(x->dtype)->is_block)
-        return tri_shape_fail(node, "x", err, "floats or blocks are due");
+        return TRI_SHAPE_FAIL(node, "x", err, "floats or blocks are due");
     out[0] = *x;
     out[0].dtype = dtype;
     return TRI_OK;
@@ -205,12 +205,12 @@ static tri_status check_quantize(
     const char *name = tri_node_string(node, "dtype");
     TRI_TRY(stored(node, "x", x, err));
     if ((*x)->n_dims != 2 || (!tri_type_is_float(*x) && !tri_dtype_get((*x)->dtype)->is_block))
-        return tri_shape_fail(node, "x", err, "a matrix of floats or blocks is due");
+        return TRI_SHAPE_FAIL(node, "x", err, "a matrix of floats or blocks is due");
     if (!tri_dtype_parse(name, dtype) || (*dtype != TRI_I8 && *dtype != TRI_I4))
         return TRI_FAIL(err, TRI_E_ARGUMENT, "dtype is '%s'; i8 and i4 can be", name);
     TRI_TRY(tri_shape_int(node, "group", 0, (*x)->dims[1], group, err));
     if (*group > 0 && (*x)->dims[1] % *group != 0)
-        return tri_shape_fail(
+        return TRI_SHAPE_FAIL(
             node, "x", err, "group %" PRId64 " does not divide its columns", *group);
     return TRI_OK;
 }
@@ -253,7 +253,7 @@ TRI_SHAPE_RULE(pack) {
 TRI_SHAPE_RULE(tie) {
     (void)g;
     const tri_value *x = tri_node_operand(node, "x");
-    if (!x->constant) return tri_shape_fail(node, "x", err, "a constant is due");
+    if (!x->constant) return TRI_SHAPE_FAIL(node, "x", err, "a constant is due");
     out[0] = x->type;
     return TRI_OK;
 }

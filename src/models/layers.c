@@ -1,5 +1,6 @@
 #include "models/layers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static tri_value *embed(tri_graph *g, const tri_model_config *c) {
@@ -45,9 +46,8 @@ void tri_decoder(tri_graph *g, const tri_model_config *c, int32_t first, int32_t
 
 static tri_value *norm_weight(tri_graph *g, const char *name) {
     char full[128];
-    TRI_ASSERT(strlen(name) + sizeof(".weight") <= sizeof(full));
-    memcpy(full, name, strlen(name));
-    memcpy(full + strlen(name), ".weight", sizeof(".weight"));
+    int n = snprintf(full, sizeof full, "%s.weight", name);
+    TRI_ASSERT(n > 0 && (size_t)n < sizeof full);
     return tri_weight(g, full);
 }
 

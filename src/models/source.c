@@ -250,7 +250,7 @@ tri_status tri_source_read(const tri_source *s, int32_t rank, int32_t index, int
 }
 
 void tri_source_declare(const tri_source *s, int32_t pp_rank, tri_graph *g) {
-    const tri_source_rank *rank = &s->ranks[pp_rank * s->config.mapping.tp_size];
+    const tri_source_rank *rank = &s->ranks[(int64_t)pp_rank * s->config.mapping.tp_size];
     for (int32_t i = 0; i < rank->n_entries; i++) {
         const tri_source_entry *e = &rank->entries[i];
         int64_t dims[2];

@@ -296,6 +296,7 @@ static tri_status add_whole(tri_plan *p, const char *module, const tri_whole *w,
 
 /* q, k and v whose blocks differ stay three weights. */
 static tri_status add_parts(tri_plan *p, const tri_whole *w, tri_error *err) {
+    TRI_ASSERT(w->n_segments <= (int32_t)(sizeof qkv_parts / sizeof *qkv_parts));
     for (int32_t m = 0; m < w->n_segments; m++) {
         tri_whole part = {.segments = {w->segments[m]},
             .n_segments = 1,

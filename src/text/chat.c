@@ -13,7 +13,7 @@
 #include "data/gguf.h"
 #include "trireme/graph.h"
 
-enum { MAX_TEMPLATE_BYTES = 1 << 20 };
+enum { MAX_TEMPLATE_BYTES = 1 << 20, MAX_CONFIG_BYTES = 16 << 20 };
 
 struct tri_chat_template {
     tri_arena arena;
@@ -46,7 +46,7 @@ static tri_status template_of_config(
     tri_str json;
     const tri_json *root;
     const char *value = NULL;
-    TRI_TRY(tri_file_read(path, MAX_TEMPLATE_BYTES * 16, arena, &json, err));
+    TRI_TRY(tri_file_read(path, MAX_CONFIG_BYTES, arena, &json, err));
     TRI_TRY(tri_json_parse(json, arena, &root, err));
     TRI_TRY(tri_json_read_string(root, "chat_template", &value, err));
     if (value) *text = tri_str_of(value);
