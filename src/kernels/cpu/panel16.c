@@ -57,7 +57,7 @@ static void units_to_panel(const uint8_t *const rows[ROWS], int64_t n, uint8_t *
     for (int64_t k = 0; k < n; k += 4) {
         int64_t width = n - k < 4 ? n - k : 4;
         uint32_t tile[4][ROWS] = {{0}};
-        for (int64_t r = 0; r < ROWS; r++) {
+        for (int32_t r = 0; r < ROWS; r++) {
             uint32_t units[4] = {0};
             if (rows[r]) memcpy(units, rows[r] + k * 4, (size_t)width * 4);
             for (int32_t i = 0; i < 4; i++)
@@ -71,7 +71,7 @@ static void units_from_panel(const uint8_t *panel, int64_t n, uint8_t *const row
     for (int64_t k = 0; k < n; k++) {
         uint32_t units[ROWS];
         memcpy(units, panel + k * ROWS * 4, sizeof units);
-        for (int64_t r = 0; r < ROWS; r++) {
+        for (int32_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(rows[r] + k * 4, &units[r], 4);
         }
     }
@@ -84,7 +84,7 @@ static void pack_units(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8
     if (!rest) return;
     uint8_t tail[ROWS][4] = {{0}};
     const uint8_t *tails[ROWS];
-    for (int64_t r = 0; r < ROWS; r++) {
+    for (int32_t r = 0; r < ROWS; r++) {
         if (rows[r]) memcpy(tail[r], rows[r] + n * 4, (size_t)rest);
         tails[r] = tail[r];
     }
@@ -97,10 +97,10 @@ static void unpack_units(const uint8_t *panel, int64_t row_bytes, uint8_t *const
     if (!rest) return;
     uint8_t tail[ROWS][4];
     uint8_t *tails[ROWS];
-    for (int64_t r = 0; r < ROWS; r++)
+    for (int32_t r = 0; r < ROWS; r++)
         tails[r] = tail[r];
     units_from_panel(panel + n * ROWS * 4, 1, tails);
-    for (int64_t r = 0; r < ROWS; r++) {
+    for (int32_t r = 0; r < ROWS; r++) {
         if (rows[r]) memcpy(rows[r] + n * 4, tail[r], (size_t)rest);
     }
 }
@@ -110,7 +110,7 @@ static void unpack_units(const uint8_t *panel, int64_t row_bytes, uint8_t *const
 static void pack_f16(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
     for (int64_t k = 0; k < row_bytes / 2; k++) {
         uint16_t units[ROWS] = {0};
-        for (int64_t r = 0; r < ROWS; r++) {
+        for (int32_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(&units[r], rows[r] + k * 2, 2);
         }
         memcpy(panel + k * ROWS * 2, units, sizeof units);
@@ -119,7 +119,7 @@ static void pack_f16(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t
 
 static void unpack_f16(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
     for (int64_t k = 0; k < row_bytes / 2; k++) {
-        for (int64_t r = 0; r < ROWS; r++) {
+        for (int32_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(rows[r] + k * 2, panel + (k * ROWS + r) * 2, 2);
         }
     }
@@ -157,14 +157,14 @@ static uint32_t gather_nibbles(uint32_t word) {
 /* One quad of i4 rows; -8 .. 7 becomes 0 .. 15 and back. */
 static void pack_i4_quad(const uint16_t bytes[ROWS], uint8_t *quad) {
     uint32_t words[ROWS];
-    for (int64_t r = 0; r < ROWS; r++)
+    for (int32_t r = 0; r < ROWS; r++)
         words[r] = spread_nibbles(bytes[r]) ^ eights;
-    for (int64_t r = 0; r < HALF; r++)
+    for (int32_t r = 0; r < HALF; r++)
         store_word(quad + r * 4, words[r] | words[r + HALF] << 4);
 }
 
 static void unpack_i4_quad(const uint8_t *quad, uint16_t bytes[ROWS]) {
-    for (int64_t r = 0; r < HALF; r++) {
+    for (int32_t r = 0; r < HALF; r++) {
         uint32_t both = load_word(quad + r * 4);
         bytes[r] = (uint16_t)gather_nibbles((both & low_nibbles) ^ eights);
         bytes[r + HALF] = (uint16_t)gather_nibbles((both >> 4 & low_nibbles) ^ eights);
@@ -174,13 +174,13 @@ static void unpack_i4_quad(const uint8_t *quad, uint16_t bytes[ROWS]) {
 static void pack_i4(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
     uint16_t bytes[ROWS] = {0};
     for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += HALF * 4) {
-        for (int64_t r = 0; r < ROWS; r++) {
+        for (int32_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(&bytes[r], rows[r] + at, 2);
         }
         pack_i4_quad(bytes, panel);
     }
     if (row_bytes % 2 == 0) return;
-    for (int64_t r = 0; r < ROWS; r++)
+    for (int32_t r = 0; r < ROWS; r++)
         bytes[r] = rows[r] ? rows[r][row_bytes - 1] : 0;
     pack_i4_quad(bytes, panel);
 }
@@ -189,13 +189,13 @@ static void unpack_i4(const uint8_t *panel, int64_t row_bytes, uint8_t *const ro
     uint16_t bytes[ROWS];
     for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += HALF * 4) {
         unpack_i4_quad(panel, bytes);
-        for (int64_t r = 0; r < ROWS; r++) {
+        for (int32_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(rows[r] + at, &bytes[r], 2);
         }
     }
     if (row_bytes % 2 == 0) return;
     unpack_i4_quad(panel, bytes);
-    for (int64_t r = 0; r < ROWS; r++) {
+    for (int32_t r = 0; r < ROWS; r++) {
         if (rows[r]) rows[r][row_bytes - 1] = (uint8_t)bytes[r];
     }
 }
@@ -203,8 +203,8 @@ static void unpack_i4(const uint8_t *panel, int64_t row_bytes, uint8_t *const ro
 /* GGUF's blocks hold k in the low nibble of byte k % 16, k + 16 in the high one: word w of a row
  * has quads w and w + 4. */
 static void pack_nibbles(const uint8_t *const rows[ROWS], uint8_t *quads) {
-    for (int64_t w = 0; w < QUADS / 2; w++) {
-        for (int64_t r = 0; r < HALF; r++) {
+    for (int32_t w = 0; w < QUADS / 2; w++) {
+        for (int32_t r = 0; r < HALF; r++) {
             uint32_t a = rows[r] ? load_word(rows[r] + w * 4) : 0;
             uint32_t b = rows[r + HALF] ? load_word(rows[r + HALF] + w * 4) : 0;
             store_word(quads + (w * HALF + r) * 4, (a & low_nibbles) | (b & low_nibbles) << 4);
@@ -215,8 +215,8 @@ static void pack_nibbles(const uint8_t *const rows[ROWS], uint8_t *quads) {
 }
 
 static void unpack_nibbles(const uint8_t *quads, uint8_t *const rows[ROWS]) {
-    for (int64_t w = 0; w < QUADS / 2; w++) {
-        for (int64_t r = 0; r < HALF; r++) {
+    for (int32_t w = 0; w < QUADS / 2; w++) {
+        for (int32_t r = 0; r < HALF; r++) {
             uint32_t low = load_word(quads + (w * HALF + r) * 4);
             uint32_t high = load_word(quads + ((w + QUADS / 2) * HALF + r) * 4);
             uint32_t a = (low & low_nibbles) | (high & low_nibbles) << 4;
@@ -237,7 +237,7 @@ static int64_t head_bytes(int32_t dtype) {
 static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t *out) {
     int64_t head = head_bytes(dtype);
     for (int64_t h = 0; h < head; h += 2) {
-        for (int64_t r = 0; r < ROWS; r++, out += 2) {
+        for (int32_t r = 0; r < ROWS; r++, out += 2) {
             if (blocks[r])
                 memcpy(out, blocks[r] + h, 2);
             else
@@ -245,7 +245,7 @@ static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t
         }
     }
     const uint8_t *values[ROWS];
-    for (int64_t r = 0; r < ROWS; r++)
+    for (int32_t r = 0; r < ROWS; r++)
         values[r] = blocks[r] ? blocks[r] + head : NULL;
     if (dtype == TRI_Q8_0)
         units_to_panel(values, QUADS, out);
@@ -256,12 +256,12 @@ static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t
 static void unpack_block(int32_t dtype, const uint8_t *in, uint8_t *const blocks[ROWS]) {
     int64_t head = head_bytes(dtype);
     for (int64_t h = 0; h < head; h += 2) {
-        for (int64_t r = 0; r < ROWS; r++, in += 2) {
+        for (int32_t r = 0; r < ROWS; r++, in += 2) {
             if (blocks[r]) memcpy(blocks[r] + h, in, 2);
         }
     }
     uint8_t *values[ROWS];
-    for (int64_t r = 0; r < ROWS; r++)
+    for (int32_t r = 0; r < ROWS; r++)
         values[r] = blocks[r] ? blocks[r] + head : NULL;
     if (dtype == TRI_Q8_0)
         units_from_panel(in, QUADS, values);
@@ -275,7 +275,7 @@ static void pack_blocks(
     int64_t panel_block = tri_panel16_block_bytes(dtype);
     for (int64_t b = 0; b < n_blocks; b++) {
         const uint8_t *blocks[ROWS];
-        for (int64_t r = 0; r < ROWS; r++)
+        for (int32_t r = 0; r < ROWS; r++)
             blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
         pack_block(dtype, blocks, panel + b * panel_block);
     }
@@ -287,7 +287,7 @@ static void unpack_blocks(
     int64_t panel_block = tri_panel16_block_bytes(dtype);
     for (int64_t b = 0; b < n_blocks; b++) {
         uint8_t *blocks[ROWS];
-        for (int64_t r = 0; r < ROWS; r++)
+        for (int32_t r = 0; r < ROWS; r++)
             blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
         unpack_block(dtype, panel + b * panel_block, blocks);
     }
