@@ -117,7 +117,7 @@ typedef struct scratch { /* of one thread */
 static int64_t place_scratch(
     const attention *a, void *workspace, int32_t thread, int32_t n_threads, scratch *s) {
     int64_t longest = a->width > TRI_CHUNK ? a->width : TRI_CHUNK;
-    int64_t rows = ROWS * a->width, scores = ROWS * TRI_CHUNK, panel = longest * COLUMNS;
+    int64_t rows = ROWS * a->width, scores = (int64_t)ROWS * TRI_CHUNK, panel = longest * COLUMNS;
     int64_t floats = 3 * rows + scores + panel;
     if (s) {
         float *at = (float *)workspace + thread * floats;
@@ -412,7 +412,7 @@ static void attention_launch(void *state, const tri_plugin_launch *launch) {
     r.parts = (float *)(void *)((uint8_t *)launch->workspace + scratch_bytes);
 
     totals t = count(&r);
-    if (t.n_items >= ITEMS_A_THREAD * launch->n_threads || t.n_units == t.n_items ||
+    if (t.n_items >= (int64_t)ITEMS_A_THREAD * launch->n_threads || t.n_units == t.n_items ||
         t.floats > parts_room(a)) {
         attend_by_items(&r);
         return;

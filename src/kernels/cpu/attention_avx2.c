@@ -36,7 +36,7 @@ TRI_INLINE void keys_body(const int32_t dtype, const uint8_t *const *rows,
         for (int64_t half = 0; half < 2; half++) {
             __m256 t[8];
 #pragma GCC unroll 8
-            for (int j = 0; j < 8; j++)
+            for (int64_t j = 0; j < 8; j++)
                 t[j] = load_up_to_8(dtype, rows[half * 8 + j], i, d - i);
             tri_transpose_8x8(t);
             for (int64_t j = 0; j < 8 && i + j < d; j++) {
@@ -110,32 +110,32 @@ static void multiply(const float *panel, const float *x, int64_t x_stride, int64
 }
 
 /* m rows against 16 columns of V where it lies. */
-TRI_INLINE void values_tile(const int32_t dtype, const int m, const uint8_t *const *rows,
+TRI_INLINE void values_tile(const int32_t dtype, const int64_t m, const uint8_t *const *rows,
     const float *x, int64_t x_stride, int64_t n, int64_t column, int64_t width, float *sums,
     int64_t sums_stride) {
     __m256 acc[TILE][2];
 #pragma GCC unroll 6
-    for (int r = 0; r < m; r++)
+    for (int64_t r = 0; r < m; r++)
         acc[r][0] = acc[r][1] = _mm256_setzero_ps();
     for (int64_t k = 0; k < n; k++) {
         __m256 a = load_up_to_8(dtype, rows[k], column, width);
         __m256 b =
             width > 8 ? load_up_to_8(dtype, rows[k], column + 8, width - 8) : _mm256_setzero_ps();
 #pragma GCC unroll 6
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             __m256 p = _mm256_broadcast_ss(x + r * x_stride + k);
             acc[r][0] = _mm256_fmadd_ps(a, p, acc[r][0]);
             acc[r][1] = _mm256_fmadd_ps(b, p, acc[r][1]);
         }
     }
 #pragma GCC unroll 6
-    for (int r = 0; r < m; r++) {
+    for (int64_t r = 0; r < m; r++) {
         _mm256_storeu_ps(sums + r * sums_stride, acc[r][0]);
         _mm256_storeu_ps(sums + r * sums_stride + 8, acc[r][1]);
     }
 }
 
-TRI_INLINE void values_tiles(const int32_t dtype, const int m, const uint8_t *const *rows,
+TRI_INLINE void values_tiles(const int32_t dtype, const int64_t m, const uint8_t *const *rows,
     const float *x, int64_t x_stride, int64_t n, int64_t d, float *sums, int64_t sums_stride) {
     int64_t column = 0;
     for (; column + COLUMNS <= d; column += COLUMNS) {

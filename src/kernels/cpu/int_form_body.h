@@ -15,7 +15,7 @@ static float f16_at(const uint8_t *p) {
 /* ---- blocks of 32: [d] [m] [fifth bits] nibbles ---- */
 
 static void nibbles(const uint8_t *qs, int32_t offset, int8_t *q) {
-    for (int32_t j = 0; j < 16; j++) {
+    for (int64_t j = 0; j < 16; j++) {
         q[j] = (int8_t)((qs[j] & 15) - offset);
         q[j + 16] = (int8_t)((qs[j] >> 4) - offset);
     }
@@ -24,7 +24,7 @@ static void nibbles(const uint8_t *qs, int32_t offset, int8_t *q) {
 static void nibbles_and_fifth(const uint8_t *qh, const uint8_t *qs, int32_t offset, int8_t *q) {
     uint32_t bits;
     memcpy(&bits, qh, sizeof bits);
-    for (int32_t j = 0; j < 16; j++) {
+    for (int64_t j = 0; j < 16; j++) {
         q[j] = (int8_t)((int32_t)((qs[j] & 15u) | (bits >> j & 1u) << 4) - offset);
         q[j + 16] = (int8_t)((int32_t)((qs[j] >> 4u) | (bits >> (j + 16) & 1u) << 4) - offset);
     }
@@ -35,7 +35,7 @@ static const int8_t iq4_values[16] = {
 static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 static void from_table(const int8_t *table, const uint8_t *qs, int8_t *q) {
-    for (int32_t j = 0; j < 16; j++) {
+    for (int64_t j = 0; j < 16; j++) {
         q[j] = table[qs[j] & 15];
         q[j + 16] = table[qs[j] >> 4];
     }
@@ -89,7 +89,7 @@ static void decode_mxfp4(const uint8_t *b, int8_t *q, float *d, float *m) {
 static void decode_q2_k(const uint8_t *b, int8_t *q, float *d, float *m) {
     const uint8_t *scales = b, *qs = b + 16;
     float scale = f16_at(b + 80), min = f16_at(b + 82);
-    for (int32_t j = 0; j < 16; j++) {
+    for (int64_t j = 0; j < 16; j++) {
         d[j] = scale * (float)(scales[j] & 15);
         m[j] = -(min * (float)(scales[j] >> 4));
     }
@@ -107,7 +107,7 @@ static void decode_q3_k(const uint8_t *b, int8_t *q, float *d, float *m) {
     (void)m;
     const uint8_t *hmask = b, *qs = b + 32, *packed = b + 96;
     float scale = f16_at(b + 108);
-    for (int32_t j = 0; j < 16; j++) {
+    for (int64_t j = 0; j < 16; j++) {
         int32_t low = j < 8 ? packed[j] & 15 : packed[j - 8] >> 4;
         int32_t high = packed[8 + j % 4] >> (2 * (j / 4)) & 3;
         d[j] = scale * (float)((low | high << 4) - 32);
@@ -127,7 +127,7 @@ static void decode_q3_k(const uint8_t *b, int8_t *q, float *d, float *m) {
 /* Eight 6-bit scales and minima in 12 bytes. */
 static void scales_k4(const uint8_t *b, const uint8_t *packed, float *d, float *m) {
     float scale = f16_at(b), min = f16_at(b + 2);
-    for (int32_t j = 0; j < 8; j++) {
+    for (int64_t j = 0; j < 8; j++) {
         int32_t s = j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | (packed[j - 4] >> 6) << 4;
         int32_t o = j < 4 ? packed[j + 4] & 63 : packed[j + 4] >> 4 | (packed[j] >> 6) << 4;
         d[j] = scale * (float)s;
@@ -162,7 +162,7 @@ static void decode_q6_k(const uint8_t *b, int8_t *q, float *d, float *m) {
     (void)m;
     const uint8_t *ql = b, *qh = b + 128;
     float scale = f16_at(b + 208);
-    for (int32_t j = 0; j < 16; j++)
+    for (int64_t j = 0; j < 16; j++)
         d[j] = scale * (float)(int8_t)b[192 + j];
     for (int32_t half = 0; half < 2; half++, ql += 64, qh += 32, q += 128) {
         for (int32_t l = 0; l < 32; l++) {
@@ -178,7 +178,7 @@ static void decode_iq4_xs(const uint8_t *b, int8_t *q, float *d, float *m) {
     (void)m;
     float scale = f16_at(b);
     uint32_t high = (uint32_t)b[2] | (uint32_t)b[3] << 8;
-    for (int32_t j = 0; j < 8; j++) {
+    for (int64_t j = 0; j < 8; j++) {
         uint32_t low = (uint32_t)b[4 + j / 2] >> (4 * (j % 2)) & 15u;
         uint32_t s = low | (high >> (2 * j) & 3u) << 4;
         d[j] = scale * (float)((int32_t)s - 32);

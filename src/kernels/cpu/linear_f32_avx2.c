@@ -63,7 +63,7 @@ static const int wide_panels[TILE] = {4, 2, 2, 1, 1, 1};
 static void store_tile(
     const tri_linear_run *run, int64_t first_row, int32_t m, int64_t column, const float *sums) {
     int64_t n = run->linear->n - column < ROWS ? run->linear->n - column : ROWS;
-    for (int32_t r = 0; r < m; r++) {
+    for (int64_t r = 0; r < m; r++) {
         tri_linear_store(run, first_row + r, column, n, sums + r * ROWS);
     }
 }
@@ -77,11 +77,11 @@ static void stream_panels(const tri_linear_run *run, tri_tile_weights form) {
     for (int64_t panel = run->first / ROWS; panel < last;) {
         float sums[MAX_PANELS * ROWS > TILE * 2 * ROWS ? MAX_PANELS * ROWS : TILE * 2 * ROWS];
         bool is_wide = last - panel >= wide_panels[m - 1];
-        int n_panels = is_wide ? wide_panels[m - 1] : 1;
+        int64_t n_panels = is_wide ? wide_panels[m - 1] : 1;
         tile_fn tile = is_wide ? wide[form][m - 1] : narrow[form][m - 1];
         tile(run->weight + panel * run->weight_stride, run->weight_stride, TRI_PREFETCH_BYTES,
             run->x.f32, l->k, true, sums);
-        for (int p = 0; p < n_panels; p++, panel++) {
+        for (int64_t p = 0; p < n_panels; p++, panel++) {
             store_tile(run, 0, m, panel * ROWS, sums + p * m * ROWS);
         }
     }
@@ -90,8 +90,8 @@ static void stream_panels(const tri_linear_run *run, tri_tile_weights form) {
 /* ---- weights of a panel as float32 [n][16] ---- */
 
 /* 4-byte quads of 8 rows: value i of each as an integer. */
-TRI_INLINE __m256i quad_bytes(__m256i quad, int i) {
-    return _mm256_srai_epi32(_mm256_sll_epi32(quad, _mm_cvtsi32_si128(24 - 8 * i)), 24);
+TRI_INLINE __m256i quad_bytes(__m256i quad, int64_t i) {
+    return _mm256_srai_epi32(_mm256_sll_epi32(quad, _mm_cvtsi64_si128(24 - 8 * i)), 24);
 }
 
 static void unpack_block(int32_t dtype, const uint8_t *block, float *out) {
@@ -105,7 +105,7 @@ static void unpack_block(int32_t dtype, const uint8_t *block, float *out) {
         quads = block + 64;
     }
     const __m256i offset = _mm256_set1_epi8(dtype == TRI_Q4_0 ? 8 : 0);
-    for (int quad = 0; quad < BLOCK / 4; quad++) {
+    for (int64_t quad = 0; quad < BLOCK / 4; quad++) {
         __m256i a, b;
         if (dtype == TRI_Q8_0) {
             a = tri_load_i(quads + quad * 64);
@@ -115,7 +115,7 @@ static void unpack_block(int32_t dtype, const uint8_t *block, float *out) {
             a = _mm256_sub_epi8(_mm256_and_si256(both, low4), offset);
             b = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(both, 4), low4), offset);
         }
-        for (int i = 0; i < 4; i++, out += ROWS) {
+        for (int64_t i = 0; i < 4; i++, out += ROWS) {
             __m256 wa = _mm256_mul_ps(_mm256_cvtepi32_ps(quad_bytes(a, i)), d0);
             __m256 wb = _mm256_mul_ps(_mm256_cvtepi32_ps(quad_bytes(b, i)), d1);
             if (dtype == TRI_Q4_1) {
@@ -152,7 +152,7 @@ static void unpack_integers(
             a = _mm256_sub_epi8(_mm256_and_si256(both, low4), eight);
             b = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(both, 4), low4), eight);
         }
-        int i = (int)(k % 4);
+        int64_t i = k % 4;
         __m256 wa = _mm256_cvtepi32_ps(quad_bytes(a, i)), wb = _mm256_cvtepi32_ps(quad_bytes(b, i));
         _mm256_storeu_ps(out, _mm256_mul_ps(wa, _mm256_loadu_ps(scales)));
         _mm256_storeu_ps(out + 8, _mm256_mul_ps(wb, _mm256_loadu_ps(scales + 8)));
@@ -246,7 +246,7 @@ typedef const float *(*weights_fn)(
 static void multiply_panel(const tri_linear_run *run, const tri_tiling *tiling, int64_t first_tile,
     int64_t last_tile, int64_t panel, weights_fn weights) {
     const tri_linear *l = run->linear;
-    float *unpacked = (float *)(void *)run->scratch, *sums = unpacked + K_STEP * ROWS;
+    float *unpacked = (float *)(void *)run->scratch, *sums = unpacked + (int64_t)K_STEP * ROWS;
     int64_t first_row = tri_tile_first(tiling, first_tile);
     for (int64_t k0 = 0; k0 < l->k; k0 += K_STEP) {
         int64_t n = l->k - k0 < K_STEP ? l->k - k0 : K_STEP;
@@ -296,7 +296,7 @@ static void row_tiles(const tri_linear_run *run) {
 
 static int64_t scratch_bytes(const tri_linear *linear) {
     (void)linear;
-    return (K_STEP + ROW_STEP) * ROWS * (int64_t)sizeof(float);
+    return (int64_t)(K_STEP + ROW_STEP) * ROWS * (int64_t)sizeof(float);
 }
 
 const tri_linear_variant tri_linear_panel_tiles_f32_avx2 = {.layout = "panel16",

@@ -49,7 +49,7 @@ typedef struct x_tile { /* m rows of x from some block on */
     const int32_t *sums;
 } x_tile;
 
-static x_tile x_tile_at(const tri_linear_run *run, int64_t first_row, int32_t m, int64_t k) {
+static x_tile x_tile_at(const tri_linear_run *run, int64_t first_row, int64_t m, int64_t k) {
     const tri_linear_x *x = &run->x;
     int64_t element = first_row * run->linear->k + k * m, block = element / BLOCK;
     return (x_tile){.i8 = x->i8 + element,
@@ -62,14 +62,14 @@ static x_tile x_tile_at(const tri_linear_run *run, int64_t first_row, int32_t m,
 
 /* dots[r][half]: for m rows of x, 8 sums each half. */
 TRI_INLINE void dot_nibbles(
-    const int m, const uint8_t *quads, const int8_t *x, bool unpacked, __m256i dots[TILE][2]) {
+    const int64_t m, const uint8_t *quads, const int8_t *x, bool unpacked, __m256i dots[TILE][2]) {
     const __m256i low4 = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     __m256i acc[TILE][2];
 #pragma GCC unroll 4
-    for (int r = 0; r < m; r++)
+    for (int64_t r = 0; r < m; r++)
         acc[r][0] = acc[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int quad = 0; quad < QUADS; quad++) {
+    for (int64_t quad = 0; quad < QUADS; quad++) {
         __m256i a, b;
         if (unpacked) {
             a = tri_load_i(quads + quad * 64);
@@ -80,31 +80,31 @@ TRI_INLINE void dot_nibbles(
             b = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
         }
 #pragma GCC unroll 4
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             __m256i xq = tri_broadcast_32(x + (quad * m + r) * 4);
             acc[r][0] = _mm256_add_epi16(acc[r][0], _mm256_maddubs_epi16(a, xq));
             acc[r][1] = _mm256_add_epi16(acc[r][1], _mm256_maddubs_epi16(b, xq));
         }
     }
 #pragma GCC unroll 4
-    for (int r = 0; r < m; r++) {
+    for (int64_t r = 0; r < m; r++) {
         dots[r][0] = _mm256_madd_epi16(acc[r][0], ones);
         dots[r][1] = _mm256_madd_epi16(acc[r][1], ones);
     }
 }
 
 TRI_INLINE void dot_bytes(
-    const int m, const uint8_t *quads, const int8_t *x, __m256i dots[TILE][2]) {
+    const int64_t m, const uint8_t *quads, const int8_t *x, __m256i dots[TILE][2]) {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 4
-    for (int r = 0; r < m; r++)
+    for (int64_t r = 0; r < m; r++)
         dots[r][0] = dots[r][1] = _mm256_setzero_si256();
 #pragma GCC unroll 8
-    for (int quad = 0; quad < QUADS; quad++) {
+    for (int64_t quad = 0; quad < QUADS; quad++) {
         __m256i a = tri_load_i(quads + quad * 64), b = tri_load_i(quads + quad * 64 + 32);
         __m256i abs_a = _mm256_abs_epi8(a), abs_b = _mm256_abs_epi8(b);
 #pragma GCC unroll 4
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             __m256i xq = tri_broadcast_32(x + (quad * m + r) * 4);
             __m256i pa = _mm256_maddubs_epi16(abs_a, _mm256_sign_epi8(xq, a));
             __m256i pb = _mm256_maddubs_epi16(abs_b, _mm256_sign_epi8(xq, b));
@@ -120,14 +120,14 @@ typedef struct block_scales { /* of 16 rows of w */
     __m256 d[2], m[2];
 } block_scales;
 
-TRI_INLINE void add_block(const weight_kind kind, const int m, __m256i dots[TILE][2],
+TRI_INLINE void add_block(const weight_kind kind, const int64_t m, __m256i dots[TILE][2],
     const block_scales *w, const x_tile *x, int64_t block, __m256 acc[TILE][2]) {
 #pragma GCC unroll 4
-    for (int r = 0; r < m; r++) {
+    for (int64_t r = 0; r < m; r++) {
         int64_t at = block * m + r;
         __m256 scale = _mm256_broadcast_ss(x->scales + at);
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; half++) {
+        for (int64_t half = 0; half < 2; half++) {
             __m256i dot = dots[r][half];
             if (kind == NIBBLES_OFFSET) {
                 dot = _mm256_sub_epi32(dot, _mm256_set1_epi32(8 * x->sums[at]));
@@ -153,7 +153,7 @@ static void external_scales(
 
 /* ---- few rows: straight from the panel ---- */
 
-TRI_INLINE void stream_body(const weight_kind kind, const bool has_blocks, const int m,
+TRI_INLINE void stream_body(const weight_kind kind, const bool has_blocks, const int64_t m,
     const tri_linear_run *run, int64_t panel, float *sums) {
     const tri_linear *l = run->linear;
     const uint8_t *at = run->weight + panel * run->weight_stride;
@@ -164,7 +164,7 @@ TRI_INLINE void stream_body(const weight_kind kind, const bool has_blocks, const
     int64_t group_blocks = has_blocks ? 0 : l->k / l->n_groups / BLOCK, group_end = 0;
     __m256 acc[TILE][2];
 #pragma GCC unroll 4
-    for (int r = 0; r < m; r++)
+    for (int64_t r = 0; r < m; r++)
         acc[r][0] = acc[r][1] = _mm256_setzero_ps();
     for (int64_t b = 0; b < l->k / BLOCK; b++, at += block_bytes) {
 #pragma GCC unroll 9
@@ -194,7 +194,7 @@ TRI_INLINE void stream_body(const weight_kind kind, const bool has_blocks, const
         add_block(kind, m, dots, &scales, &x, b, acc);
     }
 #pragma GCC unroll 4
-    for (int r = 0; r < m; r++) {
+    for (int64_t r = 0; r < m; r++) {
         _mm256_storeu_ps(sums + r * ROWS, acc[r][0]);
         _mm256_storeu_ps(sums + r * ROWS + 8, acc[r][1]);
     }
@@ -245,7 +245,7 @@ typedef struct step_weights { /* K_STEP of 16 rows */
 
 static void unpack_nibbles(const uint8_t *quads, uint8_t *out) {
     const __m256i low4 = _mm256_set1_epi8(15);
-    for (int quad = 0; quad < QUADS; quad++) {
+    for (int64_t quad = 0; quad < QUADS; quad++) {
         __m256i both = tri_load_i(quads + quad * 32);
         __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
         _mm256_storeu_si256((__m256i *)(void *)(out + quad * 64), _mm256_and_si256(both, low4));
@@ -266,7 +266,7 @@ static void load_step(const tri_linear_run *run, weight_kind kind, int64_t panel
     int64_t block_bytes = head + ROWS * BLOCK / (kind == BYTES ? 1 : 2);
     const uint8_t *at = run->weight + panel * run->weight_stride + k0 / BLOCK * block_bytes;
     out->values = kind == BYTES ? at + head : out->unpacked;
-    out->values_stride = kind == BYTES ? block_bytes : BLOCK * ROWS;
+    out->values_stride = kind == BYTES ? block_bytes : (int64_t)BLOCK * ROWS;
     for (int64_t b = 0; b < n_blocks; b++, at += block_bytes) {
         for (int64_t line = 0; line < block_bytes; line += 64) { /* the step after this one */
             _mm_prefetch((const char *)at + n_blocks * block_bytes + line, _MM_HINT_T0);
@@ -281,7 +281,7 @@ static void load_step(const tri_linear_run *run, weight_kind kind, int64_t panel
 }
 
 /* Adds n_blocks to `sums` [m][16]. */
-TRI_INLINE void step_body(const weight_kind kind, const int m, const step_weights *w,
+TRI_INLINE void step_body(const weight_kind kind, const int64_t m, const step_weights *w,
     const x_tile *x, int64_t n_blocks, float *sums) {
     for (int64_t b = 0; b < n_blocks; b++) {
         __m256i dots[TILE][2];
@@ -298,13 +298,13 @@ TRI_INLINE void step_body(const weight_kind kind, const int m, const step_weight
         else
             dot_nibbles(m, values, xq, true, dots);
 #pragma GCC unroll 4
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             acc[r][0] = _mm256_loadu_ps(sums + r * ROWS);
             acc[r][1] = _mm256_loadu_ps(sums + r * ROWS + 8);
         }
         add_block(kind, m, dots, &scales, x, b, acc);
 #pragma GCC unroll 4
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             _mm256_storeu_ps(sums + r * ROWS, acc[r][0]);
             _mm256_storeu_ps(sums + r * ROWS + 8, acc[r][1]);
         }
@@ -387,7 +387,7 @@ static void panel_tiles_i8(const tri_linear_run *run) {
 
 static int64_t scratch_bytes(const tri_linear *linear) {
     (void)linear;
-    return (int64_t)sizeof(step_weights) + ROW_STEP * ROWS * (int64_t)sizeof(float);
+    return (int64_t)sizeof(step_weights) + (int64_t)ROW_STEP * ROWS * (int64_t)sizeof(float);
 }
 
 const tri_linear_variant tri_linear_panel_tiles_i8_avx2 = {.layout = "panel16",

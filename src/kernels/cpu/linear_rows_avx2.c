@@ -61,18 +61,18 @@ static void decode_row(const tri_linear_run *run, int64_t row, const int_row *ou
 }
 
 /* Sums of `n` rows of x, [K] bytes and [K / 32] scales each. */
-TRI_INLINE void dot_rows(
-    const int n, const int_row *w, const int8_t *x, const float *scales, int64_t k, float *sums) {
+TRI_INLINE void dot_rows(const int64_t n, const int_row *w, const int8_t *x, const float *scales,
+    int64_t k, float *sums) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256 acc[ROWS_AT_ONCE];
 #pragma GCC unroll 4
-    for (int r = 0; r < n; r++)
+    for (int64_t r = 0; r < n; r++)
         acc[r] = _mm256_setzero_ps();
     for (int64_t b = 0; b < k / BLOCK; b++) {
         __m256i q = tri_load_i(w->q + b * BLOCK), magnitude = _mm256_abs_epi8(q);
         __m256 d = _mm256_set_m128(_mm_set1_ps(w->d[2 * b + 1]), _mm_set1_ps(w->d[2 * b]));
 #pragma GCC unroll 4
-        for (int r = 0; r < n; r++) {
+        for (int64_t r = 0; r < n; r++) {
             __m256i signed_x = _mm256_sign_epi8(tri_load_i(x + r * k + b * BLOCK), q);
             __m256i dot = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, signed_x), ones);
             __m256 scale = _mm256_mul_ps(d, _mm256_broadcast_ss(scales + r * (k / BLOCK) + b));
@@ -80,7 +80,7 @@ TRI_INLINE void dot_rows(
         }
     }
 #pragma GCC unroll 4
-    for (int r = 0; r < n; r++)
+    for (int64_t r = 0; r < n; r++)
         sums[r] = tri_sum_lanes(acc[r]);
 }
 

@@ -65,7 +65,8 @@ typedef struct place_in_tile { /* of a row of x: element k of it is at base + k 
 
 static place_in_tile find_place(const tri_tiling *t, int64_t row) {
     int64_t in_large = t->n_large * (t->small + 1);
-    int64_t tile = row < in_large ? row / (t->small + 1) : t->n_large + (row - in_large) / t->small;
+    int64_t small = t->small > 0 ? t->small : 1; /* 0: no rows, and no place is sought */
+    int64_t tile = row < in_large ? row / (t->small + 1) : t->n_large + (row - in_large) / small;
     int64_t first = tri_tile_first(t, tile);
     return (place_in_tile){first, tri_tile_size(t, tile), (int32_t)(row - first)};
 }

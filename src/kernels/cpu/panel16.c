@@ -57,7 +57,7 @@ static void units_to_panel(const uint8_t *const rows[ROWS], int64_t n, uint8_t *
     for (int64_t k = 0; k < n; k += 4) {
         int64_t width = n - k < 4 ? n - k : 4;
         uint32_t tile[4][ROWS] = {{0}};
-        for (int32_t r = 0; r < ROWS; r++) {
+        for (int64_t r = 0; r < ROWS; r++) {
             uint32_t units[4] = {0};
             if (rows[r]) memcpy(units, rows[r] + k * 4, (size_t)width * 4);
             for (int32_t i = 0; i < 4; i++)
@@ -71,7 +71,7 @@ static void units_from_panel(const uint8_t *panel, int64_t n, uint8_t *const row
     for (int64_t k = 0; k < n; k++) {
         uint32_t units[ROWS];
         memcpy(units, panel + k * ROWS * 4, sizeof units);
-        for (int32_t r = 0; r < ROWS; r++) {
+        for (int64_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(rows[r] + k * 4, &units[r], 4);
         }
     }
@@ -84,7 +84,7 @@ static void pack_units(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8
     if (!rest) return;
     uint8_t tail[ROWS][4] = {{0}};
     const uint8_t *tails[ROWS];
-    for (int32_t r = 0; r < ROWS; r++) {
+    for (int64_t r = 0; r < ROWS; r++) {
         if (rows[r]) memcpy(tail[r], rows[r] + n * 4, (size_t)rest);
         tails[r] = tail[r];
     }
@@ -97,10 +97,10 @@ static void unpack_units(const uint8_t *panel, int64_t row_bytes, uint8_t *const
     if (!rest) return;
     uint8_t tail[ROWS][4];
     uint8_t *tails[ROWS];
-    for (int32_t r = 0; r < ROWS; r++)
+    for (int64_t r = 0; r < ROWS; r++)
         tails[r] = tail[r];
     units_from_panel(panel + n * ROWS * 4, 1, tails);
-    for (int32_t r = 0; r < ROWS; r++) {
+    for (int64_t r = 0; r < ROWS; r++) {
         if (rows[r]) memcpy(rows[r] + n * 4, tail[r], (size_t)rest);
     }
 }
@@ -110,7 +110,7 @@ static void unpack_units(const uint8_t *panel, int64_t row_bytes, uint8_t *const
 static void pack_f16(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
     for (int64_t k = 0; k < row_bytes / 2; k++) {
         uint16_t units[ROWS] = {0};
-        for (int32_t r = 0; r < ROWS; r++) {
+        for (int64_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(&units[r], rows[r] + k * 2, 2);
         }
         memcpy(panel + k * ROWS * 2, units, sizeof units);
@@ -119,7 +119,7 @@ static void pack_f16(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t
 
 static void unpack_f16(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
     for (int64_t k = 0; k < row_bytes / 2; k++) {
-        for (int32_t r = 0; r < ROWS; r++) {
+        for (int64_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(rows[r] + k * 2, panel + (k * ROWS + r) * 2, 2);
         }
     }
@@ -130,7 +130,7 @@ static void unpack_f16(const uint8_t *panel, int64_t row_bytes, uint8_t *const r
  * A quad of four rows' nibbles is worked on as a 32-bit word, one value a byte: of row r in the low
  * nibbles, of row r + 8 in the high ones. */
 
-enum { HALF = ROWS / 2 };
+enum { HALF = ROWS / 2, I4_QUAD_BYTES = HALF * 4 };
 static const uint32_t low_nibbles = 0x0F0F0F0Fu, eights = 0x08080808u;
 
 static uint32_t load_word(const uint8_t *at) {
@@ -157,14 +157,14 @@ static uint32_t gather_nibbles(uint32_t word) {
 /* One quad of i4 rows; -8 .. 7 becomes 0 .. 15 and back. */
 static void pack_i4_quad(const uint16_t bytes[ROWS], uint8_t *quad) {
     uint32_t words[ROWS];
-    for (int32_t r = 0; r < ROWS; r++)
+    for (int64_t r = 0; r < ROWS; r++)
         words[r] = spread_nibbles(bytes[r]) ^ eights;
-    for (int32_t r = 0; r < HALF; r++)
+    for (int64_t r = 0; r < HALF; r++)
         store_word(quad + r * 4, words[r] | words[r + HALF] << 4);
 }
 
 static void unpack_i4_quad(const uint8_t *quad, uint16_t bytes[ROWS]) {
-    for (int32_t r = 0; r < HALF; r++) {
+    for (int64_t r = 0; r < HALF; r++) {
         uint32_t both = load_word(quad + r * 4);
         bytes[r] = (uint16_t)gather_nibbles((both & low_nibbles) ^ eights);
         bytes[r + HALF] = (uint16_t)gather_nibbles((both >> 4 & low_nibbles) ^ eights);
@@ -173,29 +173,29 @@ static void unpack_i4_quad(const uint8_t *quad, uint16_t bytes[ROWS]) {
 
 static void pack_i4(const uint8_t *const rows[ROWS], int64_t row_bytes, uint8_t *panel) {
     uint16_t bytes[ROWS] = {0};
-    for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += HALF * 4) {
-        for (int32_t r = 0; r < ROWS; r++) {
+    for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += I4_QUAD_BYTES) {
+        for (int64_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(&bytes[r], rows[r] + at, 2);
         }
         pack_i4_quad(bytes, panel);
     }
     if (row_bytes % 2 == 0) return;
-    for (int32_t r = 0; r < ROWS; r++)
+    for (int64_t r = 0; r < ROWS; r++)
         bytes[r] = rows[r] ? rows[r][row_bytes - 1] : 0;
     pack_i4_quad(bytes, panel);
 }
 
 static void unpack_i4(const uint8_t *panel, int64_t row_bytes, uint8_t *const rows[ROWS]) {
     uint16_t bytes[ROWS];
-    for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += HALF * 4) {
+    for (int64_t at = 0; at + 2 <= row_bytes; at += 2, panel += I4_QUAD_BYTES) {
         unpack_i4_quad(panel, bytes);
-        for (int32_t r = 0; r < ROWS; r++) {
+        for (int64_t r = 0; r < ROWS; r++) {
             if (rows[r]) memcpy(rows[r] + at, &bytes[r], 2);
         }
     }
     if (row_bytes % 2 == 0) return;
     unpack_i4_quad(panel, bytes);
-    for (int32_t r = 0; r < ROWS; r++) {
+    for (int64_t r = 0; r < ROWS; r++) {
         if (rows[r]) rows[r][row_bytes - 1] = (uint8_t)bytes[r];
     }
 }
@@ -203,8 +203,8 @@ static void unpack_i4(const uint8_t *panel, int64_t row_bytes, uint8_t *const ro
 /* GGUF's blocks hold k in the low nibble of byte k % 16, k + 16 in the high one: word w of a row
  * has quads w and w + 4. */
 static void pack_nibbles(const uint8_t *const rows[ROWS], uint8_t *quads) {
-    for (int32_t w = 0; w < QUADS / 2; w++) {
-        for (int32_t r = 0; r < HALF; r++) {
+    for (int64_t w = 0; w < QUADS / 2; w++) {
+        for (int64_t r = 0; r < HALF; r++) {
             uint32_t a = rows[r] ? load_word(rows[r] + w * 4) : 0;
             uint32_t b = rows[r + HALF] ? load_word(rows[r + HALF] + w * 4) : 0;
             store_word(quads + (w * HALF + r) * 4, (a & low_nibbles) | (b & low_nibbles) << 4);
@@ -215,8 +215,8 @@ static void pack_nibbles(const uint8_t *const rows[ROWS], uint8_t *quads) {
 }
 
 static void unpack_nibbles(const uint8_t *quads, uint8_t *const rows[ROWS]) {
-    for (int32_t w = 0; w < QUADS / 2; w++) {
-        for (int32_t r = 0; r < HALF; r++) {
+    for (int64_t w = 0; w < QUADS / 2; w++) {
+        for (int64_t r = 0; r < HALF; r++) {
             uint32_t low = load_word(quads + (w * HALF + r) * 4);
             uint32_t high = load_word(quads + ((w + QUADS / 2) * HALF + r) * 4);
             uint32_t a = (low & low_nibbles) | (high & low_nibbles) << 4;
@@ -237,7 +237,7 @@ static int64_t head_bytes(int32_t dtype) {
 static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t *out) {
     int64_t head = head_bytes(dtype);
     for (int64_t h = 0; h < head; h += 2) {
-        for (int32_t r = 0; r < ROWS; r++, out += 2) {
+        for (int64_t r = 0; r < ROWS; r++, out += 2) {
             if (blocks[r])
                 memcpy(out, blocks[r] + h, 2);
             else
@@ -245,7 +245,7 @@ static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t
         }
     }
     const uint8_t *values[ROWS];
-    for (int32_t r = 0; r < ROWS; r++)
+    for (int64_t r = 0; r < ROWS; r++)
         values[r] = blocks[r] ? blocks[r] + head : NULL;
     if (dtype == TRI_Q8_0)
         units_to_panel(values, QUADS, out);
@@ -256,12 +256,12 @@ static void pack_block(int32_t dtype, const uint8_t *const blocks[ROWS], uint8_t
 static void unpack_block(int32_t dtype, const uint8_t *in, uint8_t *const blocks[ROWS]) {
     int64_t head = head_bytes(dtype);
     for (int64_t h = 0; h < head; h += 2) {
-        for (int32_t r = 0; r < ROWS; r++, in += 2) {
+        for (int64_t r = 0; r < ROWS; r++, in += 2) {
             if (blocks[r]) memcpy(blocks[r] + h, in, 2);
         }
     }
     uint8_t *values[ROWS];
-    for (int32_t r = 0; r < ROWS; r++)
+    for (int64_t r = 0; r < ROWS; r++)
         values[r] = blocks[r] ? blocks[r] + head : NULL;
     if (dtype == TRI_Q8_0)
         units_from_panel(in, QUADS, values);
@@ -275,7 +275,7 @@ static void pack_blocks(
     int64_t panel_block = tri_panel16_block_bytes(dtype);
     for (int64_t b = 0; b < n_blocks; b++) {
         const uint8_t *blocks[ROWS];
-        for (int32_t r = 0; r < ROWS; r++)
+        for (int64_t r = 0; r < ROWS; r++)
             blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
         pack_block(dtype, blocks, panel + b * panel_block);
     }
@@ -287,7 +287,7 @@ static void unpack_blocks(
     int64_t panel_block = tri_panel16_block_bytes(dtype);
     for (int64_t b = 0; b < n_blocks; b++) {
         uint8_t *blocks[ROWS];
-        for (int32_t r = 0; r < ROWS; r++)
+        for (int64_t r = 0; r < ROWS; r++)
             blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
         unpack_block(dtype, panel + b * panel_block, blocks);
     }
@@ -363,17 +363,18 @@ const tri_plugin_layout tri_panel16_layout = {.struct_size = sizeof(tri_plugin_l
 
 /* ---- reading rows ---- */
 
-static void read_block_row(int32_t dtype, const uint8_t *block, int32_t r, float *out) {
+static void read_block_row(int32_t dtype, const uint8_t *block, int64_t r, float *out) {
     float d = tri_f16_to_f32((uint16_t)(block[r * 2] | block[r * 2 + 1] << 8)), m = 0;
     const uint8_t *values = block + ROWS * head_bytes(dtype);
     if (dtype == TRI_Q4_1) {
-        const uint8_t *min = block + ROWS * 2 + r * 2;
+        const uint8_t *min = block + (ROWS + r) * 2;
         m = tri_f16_to_f32((uint16_t)(min[0] | min[1] << 8));
     }
-    for (int32_t k = 0; k < BLOCK; k++) {
-        int32_t quad = k / 4, i = k % 4, q;
+    for (int64_t k = 0; k < BLOCK; k++) {
+        int64_t quad = k / 4, i = k % 4;
+        int32_t q = 0;
         if (dtype == TRI_Q8_0) {
-            q = (int8_t)values[(quad * ROWS + r) * 4 + i];
+            q = ((const int8_t *)values)[(quad * ROWS + r) * 4 + i];
         } else {
             uint8_t byte = values[(quad * (ROWS / 2) + r % (ROWS / 2)) * 4 + i];
             q = (r < ROWS / 2 ? byte & 15 : byte >> 4) - (dtype == TRI_Q4_0 ? 8 : 0);
@@ -385,7 +386,7 @@ static void read_block_row(int32_t dtype, const uint8_t *block, int32_t r, float
 void tri_panel16_read_row(
     int32_t dtype, int64_t k, const void *packed, int64_t row, int64_t k0, int64_t n, float *out) {
     const uint8_t *panel = (const uint8_t *)packed + row / ROWS * tri_panel16_bytes(dtype, k);
-    int32_t r = (int32_t)(row % ROWS);
+    int64_t r = row % ROWS;
     if (tri_panel16_block_bytes(dtype) > 0) {
         for (int64_t b = k0 / BLOCK; b * BLOCK < k0 + n; b++) {
             read_block_row(

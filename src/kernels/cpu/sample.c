@@ -317,6 +317,7 @@ static void sample_launch(void *state, const tri_plugin_launch *launch) {
     const sample *s = state;
     int64_t rows = launch->step->extents.n_rows, first, last;
     const tri_step_sampling *sampling = tri_step_rows_sampling(launch->step->step);
+    TRI_ASSERT(launch->workspace);
     places w = place(s, rows, launch->thread, launch->workspace);
     tri_launch_share(launch, rows * s->n_pieces, &first, &last);
     for (int64_t i = first; i < last; i++) {

@@ -25,14 +25,14 @@ typedef struct tri_tile_strides { /* in elements */
 
 /* Sums start at `sums` (from zero when `fresh`) and end there; w holds n weights of each column.
  * form, m and n_panels are constants where this is called. */
-TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int n_panels,
+TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int64_t m, const int64_t n_panels,
     const uint8_t *w, const float *x, int64_t n, const tri_tile_strides strides, bool fresh,
     float *sums) {
     __m256 acc[TRI_TILE_PANELS][TRI_TILE_ROWS][2];
 #pragma GCC unroll 4
-    for (int p = 0; p < n_panels; p++) {
+    for (int64_t p = 0; p < n_panels; p++) {
 #pragma GCC unroll 6
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             float *at = sums + (p * m + r) * strides.sums_row;
             acc[p][r][0] = fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(at);
             acc[p][r][1] = fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(at + 8);
@@ -43,7 +43,7 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
         const __m256i high = _mm256_set1_epi32((int32_t)0xFFFF0000);
         for (; k + 2 <= n; k += 2, w += 64) {
 #pragma GCC unroll 4
-            for (int p = 0; p < n_panels; p++) {
+            for (int64_t p = 0; p < n_panels; p++) {
                 const uint8_t *at = w + p * strides.panel_bytes;
                 _mm_prefetch((const char *)at + strides.ahead_bytes, _MM_HINT_T0);
                 __m256i a = tri_load_i(at), b = tri_load_i(at + 32);
@@ -52,7 +52,7 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
                 __m256 a1 = _mm256_castsi256_ps(_mm256_and_si256(a, high));
                 __m256 b1 = _mm256_castsi256_ps(_mm256_and_si256(b, high));
 #pragma GCC unroll 6
-                for (int r = 0; r < m; r++) {
+                for (int64_t r = 0; r < m; r++) {
                     __m256 x0 = _mm256_broadcast_ss(x + k * strides.x_k + r * strides.x_row);
                     acc[p][r][0] = _mm256_fmadd_ps(a0, x0, acc[p][r][0]);
                     acc[p][r][1] = _mm256_fmadd_ps(b0, x0, acc[p][r][1]);
@@ -65,7 +65,7 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
     }
     for (; k < n; k++) {
 #pragma GCC unroll 4
-        for (int p = 0; p < n_panels; p++) {
+        for (int64_t p = 0; p < n_panels; p++) {
             const uint8_t *at = w + p * strides.panel_bytes;
             __m256 a, b;
             if (form == TRI_TILE_F32) {
@@ -81,7 +81,7 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
                 b = _mm256_castsi256_ps(_mm256_slli_epi32(tri_load_i(at + 32), 16));
             }
 #pragma GCC unroll 6
-            for (int r = 0; r < m; r++) {
+            for (int64_t r = 0; r < m; r++) {
                 __m256 xk = _mm256_broadcast_ss(x + k * strides.x_k + r * strides.x_row);
                 acc[p][r][0] = _mm256_fmadd_ps(a, xk, acc[p][r][0]);
                 acc[p][r][1] = _mm256_fmadd_ps(b, xk, acc[p][r][1]);
@@ -90,9 +90,9 @@ TRI_INLINE void tri_tile_f32(const tri_tile_weights form, const int m, const int
         w += form == TRI_TILE_F16 ? 32 : 64;
     }
 #pragma GCC unroll 4
-    for (int p = 0; p < n_panels; p++) {
+    for (int64_t p = 0; p < n_panels; p++) {
 #pragma GCC unroll 6
-        for (int r = 0; r < m; r++) {
+        for (int64_t r = 0; r < m; r++) {
             float *at = sums + (p * m + r) * strides.sums_row;
             _mm256_storeu_ps(at, acc[p][r][0]);
             _mm256_storeu_ps(at + 8, acc[p][r][1]);
