@@ -325,6 +325,13 @@ static tri_status read_prompt(const run_args *a, tri_arena *arena, tri_str *text
     return rc;
 }
 
+/* Messages of a chat end at a NUL: what comes after it would be lost without a word. */
+static tri_status check_prompt(const run_args *a, tri_str text, tri_error *err) {
+    if (a->raw || !memchr(text.ptr, 0, text.len)) return TRI_OK;
+    return TRI_FAIL(
+        err, TRI_E_FORMAT, "the prompt has a NUL byte: it is no text; --raw takes it as it is");
+}
+
 static int run(run_args *a) {
     tri_error err = {0};
     tri_arena arena;
@@ -334,6 +341,7 @@ static int run(run_args *a) {
     bool has_prompt = a->prompt || a->prompt_file;
     int status = 0;
     tri_status rc = has_prompt ? read_prompt(a, &arena, &prompt, &err) : TRI_OK;
+    if (!rc && has_prompt) rc = check_prompt(a, prompt, &err);
     if (!rc) rc = open_session(&s, a, &err);
     if (!rc && has_prompt) {
         rc = answer(&s, prompt, &err);

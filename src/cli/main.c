@@ -70,7 +70,7 @@ static int unknown_command(const char *name) {
     return 2;
 }
 
-int main(int argc, char **argv) {
+static int dispatch(int argc, char **argv) {
     const char *program = argc > 0 ? tri_path_base(argv[0]) : "trireme";
     for (int i = 0; i < N_COMMANDS; i++) {
         if (commands[i].alias && !strcmp(program, commands[i].alias)) {
@@ -94,4 +94,11 @@ int main(int argc, char **argv) {
         if (!strcmp(name, commands[i].name)) return commands[i].run(argc - 2, argv + 2);
     }
     return unknown_command(name);
+}
+
+int main(int argc, char **argv) {
+    int status = dispatch(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    perror("trireme: cannot write the output");
+    return status ? status : 1;
 }
