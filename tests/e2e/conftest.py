@@ -5,6 +5,23 @@ import pytest
 import harness
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--binaries", default="build", help="where trireme and tests/logits are, as build/asan"
+    )
+
+
+def pytest_configure(config):
+    harness.use_binaries(config.getoption("--binaries"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was measured, beside what passed."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.split('::')[-1]}: {name}: {value}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def scratch_root():
     """build/e2e, empty at the start; what a failed run leaves there can be looked at."""

@@ -18,6 +18,15 @@ SMOLLM2 = BUILD / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 SCRATCH = BUILD / "e2e"
 FAMILIES = sorted(p.name for p in (GOLDEN / "families").iterdir())
 
+
+
+def use_binaries(directory):
+    """Those of another build than release; before tests are imported."""
+    global TRIREME, LOGITS
+    TRIREME = ROOT / directory / "trireme"
+    LOGITS = ROOT / directory / "tests" / "logits"
+
+
 # ---- running ----
 
 

@@ -231,6 +231,27 @@ def test_prompt_file(auto_engine, scratch):
     assert "missing.txt" in refused("run", auto_engine, "--prompt_file", scratch / "missing.txt")
 
 
+def test_prompt_that_is_no_text(auto_engine, scratch):
+    """Bytes that are no UTF-8 are taken with --raw; a NUL ends no prompt unsaid."""
+    path = scratch / "bytes"
+    path.write_bytes(b"\xff\xfe ab\x00cd")
+    assert "NUL" in refused("run", auto_engine, "--prompt_file", path)
+    args = [auto_engine, "--raw", "--prompt_file", path, "--max_tokens", 1]
+    ids = run_json(*args)["prompt_ids"]
+    assert len(ids) >= 3
+    path.write_bytes(b"\xff\xfe ab")
+    assert len(run_json(*args)["prompt_ids"]) < len(ids)
+
+
+def test_output_that_cannot_be_written(auto_engine):
+    """A full disk is no success."""
+    for args in ["inspect", auto_engine], ["run", auto_engine, "--prompt", "Hi", "--max_tokens", 2]:
+        with open("/dev/full", "w") as full:
+            process = subprocess.run([str(a) for a in (TRIREME, *args)], stdout=full, stderr=subprocess.PIPE)
+        assert process.returncode == 1
+        assert b"No space left" in process.stderr
+
+
 def test_prompt_that_is_too_long(auto_engine):
     message = refused(
         "run", auto_engine, "--raw", "--prompt", "word " * 300, "--max_seq_len", 64

@@ -437,6 +437,28 @@ def test_failed_build_leaves_nothing(scratch):
     assert entries(scratch) == ["hf"]
 
 
+@pytest.mark.parametrize("command", ["build", "convert"])
+def test_memory_does_not_grow_with_the_model(command, scratch):
+    """540 MB of float32 with 100 MB of private memory: files are mapped, weights pass through."""
+    threads = ["--threads", 2] if command == "build" else []
+    harness.execute(
+        "prlimit",
+        f"--data={100 << 20}",
+        *[TRIREME, command, "--model_dir", SMOLLM2, "--output_dir", scratch / "out"],
+        *["--dtype", "float32", *threads],
+    )
+    assert sum(p.stat().st_size for p in (scratch / "out").iterdir()) > 500 << 20
+
+
+@pytest.mark.parametrize("command", ["build", "convert"])
+def test_full_disk_leaves_nothing(command, scratch):
+    """Stood in for by a limit on the size of files, at which writes fail alike."""
+    script = f"trap '' XFSZ; ulimit -f 20000; exec {TRIREME} {command} --model_dir {SMOLLM2} "
+    result = harness.execute("bash", "-c", script + f"--output_dir {scratch / 'out'}", code=1)
+    assert "File too large" in result.err and "rank0" in result.err
+    assert entries(scratch) == []
+
+
 def test_two_runs_at_once_build_once(scratch):
     cache = scratch / "cache"
     arguments = ["run", SMOLLM2, "--raw", "--prompt", "Hello", "--max_tokens", 2, "--json"]

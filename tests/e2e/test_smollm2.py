@@ -83,7 +83,6 @@ def score(engine, golden, scratch, record_property):
     outputs = harness.logits(engine, golden.continued(), scratch, "--max_batch_size", 4)
     result = Score(golden, outputs)
     record_property("score", str(result))
-    print(result)
     return result
 
 
