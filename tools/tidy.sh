@@ -21,7 +21,7 @@ export common
 
 check() {
     local clean out
-    clean=build/tidy/$(sha256sum "$1" <(echo "$common") | sha256sum | cut -c1-32)
+    clean=build/tidy/$({ echo "$1 $common"; cat "$1"; } | sha256sum | cut -c1-32)
     [ -f "$clean" ] && return
     # Flags of GCC that clang does not know are no concern here.
     if out=$(clang-tidy -p build --quiet --warnings-as-errors='*' --extra-arg=-Wno-unknown-warning-option "$1" 2>&1); then
