@@ -5,7 +5,7 @@
 #include "models/families.h"
 #include "models/layers.h"
 
-static const tri_weight_rule rules[] = {
+const tri_weight_rule tri_llama_rules[TRI_LLAMA_RULES] = {
     {"transformer.vocab_embedding", {"model.embed_tokens"}, {"token_embd"},
         .shard = TRI_SHARD_VOCAB},
     {"input_layernorm", {"input_layernorm"}, {"attn_norm"}, .per_layer = true},
@@ -37,14 +37,14 @@ static tri_value *layer(tri_graph *g, const tri_model_config *c, int32_t i, tri_
     return tri_add(g, x, tri_layer_gated_mlp(g, c, h));
 }
 
-static void define(tri_graph *g, const tri_model_config *c, int32_t first, int32_t n) {
+void tri_llama_define(tri_graph *g, const tri_model_config *c, int32_t first, int32_t n) {
     tri_decoder(g, c, first, n, layer, tri_layer_norm);
 }
 
 const tri_model_family tri_family_llama = {
     .architecture = "LlamaForCausalLM",
     .gguf_architecture = "llama",
-    .rules = rules,
-    .n_rules = sizeof(rules) / sizeof(rules[0]),
-    .define = define,
+    .rules = tri_llama_rules,
+    .n_rules = TRI_LLAMA_RULES,
+    .define = tri_llama_define,
 };
