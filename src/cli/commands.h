@@ -13,6 +13,7 @@ int tri_cmd_refit(int argc, char **argv);
 int tri_cmd_inspect(int argc, char **argv);
 int tri_cmd_run(int argc, char **argv);
 int tri_cmd_bench(int argc, char **argv);
+int tri_cmd_render_template(int argc, char **argv);
 
 /* "trireme run: message" on stderr; returns 1. */
 int tri_report(const char *command, const tri_error *err);

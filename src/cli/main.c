@@ -24,6 +24,8 @@ static const command commands[] = {
         "what is in an engine, checkpoint, safetensors or GGUF file"},
     {"run", NULL, tri_cmd_run, "a prompt or a chat, from an engine or straight from a model"},
     {"bench", NULL, tri_cmd_bench, "prefill and decode speed of an engine"},
+    {"render-template", NULL, tri_cmd_render_template,
+        "a conversation as the model's chat template writes it"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
