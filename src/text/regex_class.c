@@ -143,10 +143,6 @@ bool tri_class_escape(tri_code_set *set, char letter, tri_class_tables *t) {
         return true;
     case 'w':
         add_word(set, t);
-        /* Oniguruma reads \w below U+0100 from a Latin-1 table that has these numbers too. */
-        tri_code_set_add(set, 0xB2, 0xB3, t->arena);
-        tri_code_set_add(set, 0xB9, 0xB9, t->arena);
-        tri_code_set_add(set, 0xBC, 0xBE, t->arena);
         return true;
     default:
         return false;

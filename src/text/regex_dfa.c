@@ -30,12 +30,13 @@ tri_status tri_dfa_init(tri_dfa *dfa, const tri_program *program, const tri_symb
     dfa->states = calloc(FIRST_STATES, sizeof *dfa->states);
     dfa->threads = malloc((size_t)dfa->cap_threads * sizeof *dfa->threads);
     dfa->slots = calloc((size_t)dfa->n_slots, sizeof *dfa->slots);
-    dfa->stack = malloc((2 * n + 1) * sizeof *dfa->stack);
+    dfa->stack = malloc((3 * n + 1) * sizeof *dfa->stack);
     dfa->list = malloc((n + 1) * sizeof *dfa->list);
     dfa->seen = calloc(n, sizeof *dfa->seen);
+    dfa->left = calloc(n, sizeof *dfa->left);
     dfa->listed = calloc(n, sizeof *dfa->listed);
     if (!dfa->table || !dfa->states || !dfa->threads || !dfa->slots || !dfa->stack || !dfa->list ||
-        !dfa->seen || !dfa->listed) {
+        !dfa->seen || !dfa->left || !dfa->listed) {
         tri_dfa_deinit(dfa);
         return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a regular expression's automaton");
     }
@@ -50,6 +51,7 @@ void tri_dfa_deinit(tri_dfa *dfa) {
     free(dfa->stack);
     free(dfa->list);
     free(dfa->seen);
+    free(dfa->left);
     free(dfa->listed);
     *dfa = (tri_dfa){0};
 }
@@ -142,6 +144,7 @@ typedef struct place { /* what assertions may ask about */
 static void next_generation(tri_dfa *dfa) {
     if (++dfa->generation) return;
     memset(dfa->seen, 0, (size_t)dfa->program->n * sizeof *dfa->seen);
+    memset(dfa->left, 0, (size_t)dfa->program->n * sizeof *dfa->left);
     memset(dfa->listed, 0, (size_t)dfa->program->n * sizeof *dfa->listed);
     dfa->generation = 1;
 }
@@ -156,7 +159,13 @@ static bool follow(tri_dfa *dfa, int32_t thread, const place *at, int32_t *n) {
     dfa->stack[depth++] = thread;
     while (depth > 0) {
         int32_t i = dfa->stack[--depth];
-        if (dfa->seen[i] == dfa->generation) continue;
+        if (dfa->seen[i] == dfa->generation) {
+            if (code[i].op == TRI_OP_LOOP && !code[i].a && dfa->left[i] != dfa->generation) {
+                dfa->left[i] = dfa->generation;
+                dfa->stack[depth++] = code[i].alternative;
+            }
+            continue;
+        }
         dfa->seen[i] = dfa->generation;
         bool pass = true;
         switch ((tri_op)code[i].op) {
@@ -168,6 +177,7 @@ static bool follow(tri_dfa *dfa, int32_t thread, const place *at, int32_t *n) {
                 dfa->list[(*n)++] = code[i].next;
             }
             break;
+        case TRI_OP_LOOP:
         case TRI_OP_SPLIT:
             dfa->stack[depth++] = code[i].alternative;
             break;

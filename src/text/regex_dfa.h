@@ -32,8 +32,8 @@ typedef struct tri_dfa {
     int32_t n_slots;
     uint32_t starts[256]; /* row by kind of the symbol before, 0: not made yet */
     uint32_t n_drops;
-    int32_t *stack, *list; /* while a transition is made; by instruction */
-    uint32_t *seen, *listed;
+    int32_t *stack, *list;          /* while a transition is made; by instruction */
+    uint32_t *seen, *left, *listed; /* left: loops that an empty iteration left */
     uint32_t generation;
 } tri_dfa;
 

@@ -85,11 +85,30 @@ static tri_node *parse_newline(tri_regex_parser *p) { /* \R: (?>\r\n|[\n-\r\x85\
     return tri_node_atomic(p->ast, tri_node_alt(p->ast, both, tri_node_set(p->ast, &set)));
 }
 
+/* \w, \W, \b, \B outside a class.  Oniguruma reads them below U+0100 from a Latin-1 table in which
+ * the superscript digits and fractions are of words; within [...] and [[:word:]] it does not. */
+static tri_code_set word_set(tri_regex_parser *p) {
+    tri_code_set set = {0};
+    tri_class_escape(&set, 'w', &p->tables);
+    if (p->syntax == TRI_REGEX_RUBY) {
+        tri_code_set_add(&set, 0xB2, 0xB3, p->ast->arena);
+        tri_code_set_add(&set, 0xB9, 0xB9, p->ast->arena);
+        tri_code_set_add(&set, 0xBC, 0xBE, p->ast->arena);
+    }
+    tri_code_set_normalize(&set);
+    return set;
+}
+
 static tri_node *parse_escape(tri_regex_parser *p) {
     size_t start = p->at;
     uint32_t code = 0;
     tri_code_set set = {0};
     bool is_set, known;
+    if (skip(p, "\\w") || skip(p, "\\W")) {
+        set = word_set(p);
+        if (p->text.ptr[start + 1] == 'W') tri_code_set_negate(&set, p->ast->arena);
+        return tri_node_set(p->ast, &set);
+    }
     if (!tri_regex_parse_escape(p, &code, &set, &is_set, &known)) return NULL;
     if (known && is_set) {
         tri_code_set_normalize(&set);
@@ -111,8 +130,7 @@ static tri_node *parse_escape(tri_regex_parser *p) {
             false, false);
     case 'b':
     case 'B':
-        tri_class_escape(&set, 'w', &p->tables);
-        tri_code_set_normalize(&set);
+        set = word_set(p);
         return tri_node_word_boundary(p->ast, &set, c == 'B');
     case 'R':
         return parse_newline(p);

@@ -50,8 +50,7 @@ static void land(builder *b, int32_t split, int32_t target, bool lazy) {
     }
 }
 
-/* x{n,}: the last copy loops.  Coming back to the fork while nothing was read ends the thread, so
- * that an empty iteration leaves the loop with its place in the order, as backtrackers do. */
+/* x{n,}: the last copy loops. */
 static void build_repeat(builder *b, const tri_node *n) {
     int32_t copies = n->max < 0 && n->min > 0 ? n->min - 1 : n->min;
     for (int32_t i = 0; i < copies && !b->status; i++)
@@ -60,15 +59,12 @@ static void build_repeat(builder *b, const tri_node *n) {
         int32_t entry = n->min == 0 ? emit_fork(b) : -1;
         int32_t loop = b->program->n;
         build(b, n->a);
-        int32_t again = emit_fork(b);
+        int32_t again = emit(b, TRI_OP_LOOP, 0);
         if (b->status) return;
         tri_instruction *i = &b->program->code[again];
-        i->alternative = b->program->n;
-        i->next = loop;
-        if (n->lazy) {
-            i->next = b->program->n;
-            i->alternative = loop;
-        }
+        i->a = n->lazy;
+        i->next = n->lazy ? b->program->n : loop;
+        i->alternative = n->lazy ? loop : b->program->n;
         if (entry >= 0) land(b, entry, b->program->n, n->lazy);
         return;
     }
@@ -159,6 +155,20 @@ static void build(builder *b, const tri_node *n) {
     }
 }
 
+static int32_t behind_jumps(const tri_program *p, int32_t i) {
+    while (i >= 0 && p->code[i].op == TRI_OP_JUMP) i = p->code[i].next;
+    return i;
+}
+
+/* Jumps only lead forward, so this ends. */
+static void skip_jumps(tri_program *p) {
+    for (int32_t i = 0; i < p->n; i++) {
+        if (p->code[i].op == TRI_OP_MATCH) continue;
+        p->code[i].next = behind_jumps(p, p->code[i].next);
+        p->code[i].alternative = behind_jumps(p, p->code[i].alternative);
+    }
+}
+
 /* Which instructions may reach a BEHIND before they read: to a fixed point, against the flow. */
 static void mark_asks_last(tri_program *p) {
     for (bool changed = true; changed;) {
@@ -167,7 +177,7 @@ static void mark_asks_last(tri_program *p) {
             const tri_instruction *c = &p->code[i];
             if (p->asks_last[i] || c->op == TRI_OP_SET || c->op == TRI_OP_MATCH) continue;
             bool asks = c->op == TRI_OP_BEHIND || p->asks_last[c->next] ||
-                        (c->op == TRI_OP_SPLIT && p->asks_last[c->alternative]);
+                        (c->alternative >= 0 && p->asks_last[c->alternative]);
             p->asks_last[i] = asks;
             changed |= asks;
         }
@@ -202,6 +212,7 @@ tri_status tri_program_build(tri_program *program, const tri_ast *ast, const tri
     build(&b, root);
     emit(&b, TRI_OP_MATCH, 0);
     if (b.status) return b.status;
+    skip_jumps(program);
     program->asks_last = TRI_NEW_N(ast->arena, uint8_t, program->n);
     if (!program->asks_last)
         return TRI_FAIL(ast->err, TRI_E_LIMIT, "the expression needs too much memory");
