@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/trie.h"
+#include "text/spm.h"
 
 /* What an unknown character costs beside the least likely piece: both libraries' constant. */
 static const double unknown_penalty = 10.0;
@@ -28,23 +28,11 @@ static bool is_matched(const tri_unigram_desc *d, int32_t id) {
     return d->types[id] == TRI_PIECE_NORMAL || d->types[id] == TRI_PIECE_USER_DEFINED;
 }
 
-static int32_t hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* "<0x1F>" is 31; -1: another piece. */
-static int32_t byte_of(tri_str piece) {
-    if (piece.len != 6 || memcmp(piece.ptr, "<0x", 3) != 0 || piece.ptr[5] != '>') return -1;
-    int32_t high = hex_digit(piece.ptr[3]), low = hex_digit(piece.ptr[4]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
 static void find_bytes(tri_unigram *u, const tri_unigram_desc *d) {
     for (int i = 0; i < 256; i++)
         u->byte_ids[i] = -1;
     for (int32_t id = 0; id < d->n; id++) {
-        int32_t byte = byte_of(d->pieces[id]);
+        int32_t byte = tri_spm_byte_of(d->pieces[id]);
         if (byte >= 0 && (!d->types || d->types[id] == TRI_PIECE_BYTE)) u->byte_ids[byte] = id;
     }
 }
@@ -117,6 +105,10 @@ done:
     free(keys);
     free(values);
     return rc;
+}
+
+int32_t tri_unigram_find(const tri_unigram *unigram, tri_str piece) {
+    return tri_trie_find(&unigram->trie, piece);
 }
 
 /* ---- encoding ---- */

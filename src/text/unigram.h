@@ -38,6 +38,9 @@ typedef struct tri_unigram tri_unigram; /* in the arena; immutable: shared by th
 tri_status tri_unigram_create(
     tri_unigram **unigram, const tri_unigram_desc *desc, tri_arena *arena, tri_error *err);
 
+/* Of the pieces that text can become; -1: none. */
+int32_t tri_unigram_find(const tri_unigram *unigram, tri_str piece);
+
 /* Scratch of one thread, growing to the longest text. */
 typedef struct tri_unigram_scratch {
     int32_t *steps;
