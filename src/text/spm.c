@@ -1,5 +1,6 @@
 #include "text/spm.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -17,6 +18,31 @@ static size_t valid_char(tri_str text) {
 }
 
 /* ---- normalisation ---- */
+
+tri_status tri_spm_user_defined(tri_trie *trie, const tri_str *pieces, const uint8_t *types,
+    int32_t n, tri_arena *arena, tri_error *err) {
+    int32_t n_keys = 0;
+    for (int32_t id = 0; id < n; id++)
+        n_keys += types[id] == TRI_PIECE_USER_DEFINED && pieces[id].len > 0;
+    if (n_keys == 0) return TRI_OK;
+    tri_str *keys = malloc((size_t)n_keys * sizeof *keys);
+    int32_t *ids = malloc((size_t)n_keys * sizeof *ids);
+    tri_status rc = TRI_OK;
+    if (keys && ids) {
+        n_keys = 0;
+        for (int32_t id = 0; id < n; id++) {
+            if (types[id] != TRI_PIECE_USER_DEFINED || !pieces[id].len) continue;
+            keys[n_keys] = pieces[id];
+            ids[n_keys++] = id;
+        }
+        rc = tri_trie_build(trie, keys, ids, n_keys, arena, err);
+    } else {
+        rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d user-defined pieces", n_keys);
+    }
+    free(keys);
+    free(ids);
+    return rc;
+}
 
 static tri_str rest_of(tri_str text, size_t at) {
     return (tri_str){text.ptr + at, text.len - at};

@@ -25,6 +25,9 @@ typedef struct tri_spm_normalizer {
     tri_trie user_defined;        /* pieces that are left as they are; no units: none */
 } tri_spm_normalizer;
 
+/* The user-defined ones of n pieces. */
+tri_status tri_spm_user_defined(tri_trie *trie, const tri_str *pieces, const uint8_t *types,
+    int32_t n, tri_arena *arena, tri_error *err);
 /* Appends to out.  Every ill-formed byte becomes U+FFFD. */
 tri_status tri_spm_normalize(
     const tri_spm_normalizer *normalizer, tri_str text, tri_buf *out, tri_error *err);

@@ -75,7 +75,7 @@ static bool is_joined(uint8_t type) {
     return type == TRI_PIECE_NORMAL || type == TRI_PIECE_USER_DEFINED || type == TRI_PIECE_UNUSED;
 }
 
-static tri_status build_tries(
+static tri_status build_trie(
     tri_spm_bpe *b, const tri_spm_bpe_desc *d, tri_arena *arena, tri_error *err) {
     tri_str *keys = malloc(((size_t)d->n + 1) * sizeof *keys);
     int32_t *ids = malloc(((size_t)d->n + 1) * sizeof *ids);
@@ -92,14 +92,6 @@ static tri_status build_tries(
         ids[n++] = id;
     }
     rc = tri_trie_build(&b->trie, keys, ids, n, arena, err);
-    if (rc) goto done;
-    n = 0;
-    for (int32_t id = 0; id < d->n; id++) {
-        if (d->types[id] != TRI_PIECE_USER_DEFINED || !d->pieces[id].len) continue;
-        keys[n] = d->pieces[id];
-        ids[n++] = id;
-    }
-    if (n) rc = tri_trie_build(&b->user_defined, keys, ids, n, arena, err);
 
 done:
     free(keys);
@@ -137,7 +129,8 @@ tri_status tri_spm_bpe_create(
     }
     b->scores = scores;
     b->unused = any_unused ? unused : NULL;
-    TRI_TRY(build_tries(b, d, arena, err));
+    TRI_TRY(build_trie(b, d, arena, err));
+    TRI_TRY(tri_spm_user_defined(&b->user_defined, d->pieces, d->types, d->n, arena, err));
     *bpe = b;
     return TRI_OK;
 }

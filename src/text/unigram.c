@@ -37,29 +37,24 @@ static void find_bytes(tri_unigram *u, const tri_unigram_desc *d) {
     }
 }
 
-/* Hugging Face: the least score of all, in double.  SentencePiece: of the normal pieces, in float,
- * as is the sum; a user-defined piece of n bytes gets n times the largest score (at least FLT_MIN)
- * less 0.1, in double. */
+/* Hugging Face: the least score of all, in double.  SentencePiece: of the normal pieces, in float;
+ * a user-defined piece gets 0.1 for each byte but the first (as of 0.2.2; before that it was
+ * -0.1, and sums were compared before they were rounded to float). */
 static void set_scores(tri_unigram *u, const tri_unigram_desc *d, double *scores) {
     double least = 0;
-    float least_normal = FLT_MAX, largest_normal = FLT_MIN;
+    float least_normal = FLT_MAX;
     for (int32_t id = 0; id < d->n; id++) {
         scores[id] = d->scores[id];
         if (id == 0 || d->scores[id] < least) least = d->scores[id];
         if (!d->types) continue;
         float score = (float)d->scores[id];
         scores[id] = (double)score;
-        if (d->types[id] != TRI_PIECE_NORMAL) continue;
-        if (score < least_normal) least_normal = score;
-        if (largest_normal < score) largest_normal = score;
+        if (d->types[id] == TRI_PIECE_USER_DEFINED)
+            scores[id] = (double)(0.1f * ((float)d->pieces[id].len - 1));
+        if (d->types[id] == TRI_PIECE_NORMAL && score < least_normal) least_normal = score;
     }
     u->unk_score = least - unknown_penalty;
-    if (!d->types) return;
-    u->unk_score = (double)(least_normal - (float)unknown_penalty);
-    for (int32_t id = 0; id < d->n; id++) {
-        if (d->types[id] != TRI_PIECE_USER_DEFINED) continue;
-        scores[id] = (double)((float)d->pieces[id].len * largest_normal) - 0.1;
-    }
+    if (d->types) u->unk_score = (double)(least_normal - (float)unknown_penalty);
 }
 
 tri_status tri_unigram_create(
@@ -149,8 +144,9 @@ static size_t char_bytes(uint8_t first) {
 static void consider(
     const tri_unigram *u, tri_unigram_scratch *s, size_t end, int32_t step, double score) {
     double *best = &s->scores[end & u->ring_mask];
+    if (u->sentencepiece) score = (double)(float)score;
     if (s->steps[end] != 0 && !(score > *best)) return;
-    *best = u->sentencepiece ? (double)(float)score : score;
+    *best = score;
     s->steps[end] = step;
 }
 
@@ -170,9 +166,7 @@ static void forward(const tri_unigram *u, tri_unigram_scratch *s, tri_str text) 
             consider(u, s, i, id + 1, u->scores[id] + here);
             if (i - at == n) single = true;
         }
-        double unknown = u->unk_score + here;
-        if (u->sentencepiece) unknown = (double)(float)unknown; /* a sum of floats there */
-        if (!single) consider(u, s, at + n, -(int32_t)n, unknown);
+        if (!single) consider(u, s, at + n, -(int32_t)n, u->unk_score + here);
         at += n;
     }
 }
