@@ -207,6 +207,8 @@ void tri_byte_level_map(tri_str bytes, tri_buf *out);
 tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err);
+/* A tokenizer.model is one or the other. */
+bool tri_is_tiktoken(tri_str file);
 /* model_type: config.json's, which decides the expression; NULL: unknown.  tokenizer_config: the
  * text of tokenizer_config.json, whose added_tokens_decoder names the special tokens; may be empty.
  */
