@@ -12,6 +12,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
+enum { TRI_BPE_MAX_AFFIX = 256 }; /* bytes of prefix or suffix */
+
 typedef struct tri_bpe tri_bpe; /* in an arena, immutable after its merges are in */
 
 typedef struct tri_bpe_config {
@@ -28,7 +30,9 @@ typedef struct tri_bpe_config {
 tri_status tri_bpe_create(tri_bpe **bpe, const tri_bpe_config *config, const tri_str *pieces,
     tri_arena *arena, tri_error *err);
 int32_t tri_bpe_find(const tri_bpe *bpe, tri_str piece); /* -1: none */
-tri_str tri_bpe_piece(const tri_bpe *bpe, int32_t id);
+/* Whether a word may be cut before this character (U+2581, say) wherever another comes before it:
+ * no piece holds the two together, so no merge ever joins them. */
+bool tri_bpe_cuts_before(const tri_bpe *bpe, tri_str character);
 
 tri_status tri_bpe_reserve_merges(tri_bpe *bpe, int64_t n, tri_arena *arena, tri_error *err);
 /* At most as many as were reserved; a pair given again takes the later rank. */
@@ -41,15 +45,17 @@ bool tri_bpe_add_merge_of(tri_bpe *bpe, int32_t rank, tri_str left, tri_str righ
 tri_status tri_bpe_derive_merges(
     tri_bpe *bpe, const int32_t *ranks, tri_arena *arena, tri_error *err);
 
-/* Scratch of one thread, growing to the longest word. */
+/* Scratch of one thread, growing to the longest word or block of one. */
 typedef struct tri_bpe_scratch {
-    struct tri_bpe_node *nodes;
-    struct tri_bpe_candidate *heap;
-    size_t cap;
+    struct tri_bpe_symbol *symbols;
+    uint64_t *heap;
+    int32_t *ends;
+    size_t n_symbols, n_heap, n_ends; /* room */
 } tri_bpe_scratch;
 
 void tri_bpe_scratch_deinit(tri_bpe_scratch *scratch);
-/* Appends the ids (int32_t) of one word to out.  O(n log n). */
+/* Appends the ids (int32_t) of one word to out.  O(n log n), and for long words of most
+ * vocabularies linear, in scratch that does not grow with the word. */
 tri_status tri_bpe_encode(
     const tri_bpe *bpe, tri_bpe_scratch *scratch, tri_str word, tri_buf *out, tri_error *err);
 
