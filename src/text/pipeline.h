@@ -34,7 +34,8 @@ typedef enum tri_normalizer_kind {
     TRI_NORM_REPLACE,     /* pattern by content */
     TRI_NORM_PREPEND,     /* content, unless the text is empty */
     TRI_NORM_PRECOMPILED, /* charsmap */
-    TRI_NORM_BERT
+    TRI_NORM_BERT,
+    TRI_NORM_SENTENCEPIECE /* spm: tri_spm_normalize of spm.h, over the whole text */
 } tri_normalizer_kind;
 
 typedef struct tri_normalizer {
@@ -43,6 +44,7 @@ typedef struct tri_normalizer {
     tri_pattern pattern;
     tri_str content;
     struct tri_charsmap *charsmap; /* SentencePiece's precompiled map: charsmap.h */
+    const struct tri_spm_normalizer *spm;
     bool by_grapheme; /* PRECOMPILED as tokenizer.json has it: grapheme clusters of < 6 bytes, then
                          characters; false: the longest prefix, as SentencePiece */
     struct {
@@ -102,7 +104,8 @@ typedef enum tri_model_kind {
     TRI_MODEL_BPE,
     TRI_MODEL_UNIGRAM,
     TRI_MODEL_WORDPIECE,
-    TRI_MODEL_WORDLEVEL
+    TRI_MODEL_WORDLEVEL,
+    TRI_MODEL_SPM_BPE /* spm_bpe.h: a word is a whole normalised text */
 } tri_model_kind;
 
 /* ---- added tokens ---- */
@@ -134,7 +137,8 @@ typedef enum tri_decode_kind {
     TRI_DECODE_BYTE_FALLBACK, /* <0xE2> */
     TRI_DECODE_FUSE,
     TRI_DECODE_STRIP, /* content (one character), start, stop: how many at most */
-    TRI_DECODE_BYTES  /* tokens are raw bytes (tekken, tiktoken): joined, ill-formed as U+FFFD */
+    TRI_DECODE_BYTES, /* tokens are raw bytes (tekken, tiktoken): joined, ill-formed as U+FFFD */
+    TRI_DECODE_SENTENCEPIECE /* spm: tri_spm_decode of spm.h, the only step; ids, not tokens */
 } tri_decode_kind;
 
 typedef struct tri_decode_step {
@@ -144,6 +148,7 @@ typedef struct tri_decode_step {
     tri_prepend_scheme prepend;
     bool cleanup;
     int32_t start, stop;
+    const struct tri_spm_decoding *spm;
 } tri_decode_step;
 
 enum { TRI_MAX_STEPS = 16, TRI_MAX_TEMPLATE = 16 };
@@ -166,6 +171,7 @@ struct tri_tokenizer {
         struct tri_unigram *unigram;
         struct tri_wordpiece *wordpiece;
         struct tri_wordlevel *wordlevel;
+        struct tri_spm_bpe *spm_bpe;
     };
     tri_added_token *added; /* any order; texts need not be in the model's vocabulary */
     int32_t n_added;
@@ -204,10 +210,13 @@ int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text);
 tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err);
-/* model_type: config.json's, which decides the expression where the file has none; NULL: unknown.
+/* A tokenizer.model is one or the other. */
+bool tri_is_tiktoken(tri_str file);
+/* model_type: config.json's, which decides the expression; NULL: unknown.  tokenizer_config: the
+ * text of tokenizer_config.json, whose added_tokens_decoder names the special tokens; may be empty.
  */
-tri_status tri_load_tiktoken(
-    tri_tokenizer *t, tri_str file, const char *model_type, tri_error *err);
+tri_status tri_load_tiktoken(tri_tokenizer *t, tri_str file, const char *model_type,
+    tri_str tokenizer_config, tri_error *err);
 tri_status tri_load_gguf_tokenizer(tri_tokenizer *t, const char *path, tri_error *err);
 
 /* Checks what loaders filled in and builds the indexes.  tri_tokenizer_open calls it, loaders do
