@@ -1,43 +1,40 @@
 /* byte_level.c - the printable alphabet of byte-level vocabularies: the 188 bytes that print stand
  * for themselves, the other 68 for U+0100 and on, in order (Radford et al. 2019, encoder.py's
  * bytes_to_unicode). */
-#include "text/tokenizer_inside.h"
+#include "text/pipeline.h"
+#include "text/utf8.h"
 
-#include <utf8proc.h>
+const char tri_gpt2_expression[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-static bool prints(int byte) {
-    return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+/* Bytes that do not print are 0x00-0x20 (code points 0x100-0x120), 0x7F-0xA0 (0x121-0x142) and
+ * 0xAD (0x143). */
+static int byte_of(uint32_t c) {
+    if (c >= 0x21 && c <= 0x7E) return (int)c;
+    if (c >= 0xA1 && c <= 0xFF && c != 0xAD) return (int)c;
+    if (c >= 0x100 && c <= 0x120) return (int)(c - 0x100);
+    if (c >= 0x121 && c <= 0x142) return (int)(c - 0x121 + 0x7F);
+    return c == 0x143 ? 0xAD : -1;
 }
 
-/* The byte that code point stands for, or -1. */
-static int byte_of(utf8proc_int32_t code_point) {
-    if (code_point < 0x100) return prints(code_point) ? code_point : -1;
-    int n = 0x100;
-    if (code_point > 0x100 + 67) return -1;
-    for (int byte = 0; byte < 256; byte++) {
-        if (!prints(byte) && n++ == code_point) return byte;
-    }
-    return -1;
+static uint32_t character_of(uint8_t byte) {
+    if (byte <= 0x20) return 0x100u + byte;
+    if (byte >= 0x7F && byte <= 0xA0) return 0x121u + (byte - 0x7Fu);
+    return byte == 0xAD ? 0x143 : byte;
 }
 
-tri_status tri_byte_level_undo(tri_str piece, tri_arena *arena, tri_str *raw, tri_error *err) {
-    char *out = tri_arena_alloc(arena, piece.len + 1);
-    if (!out) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a piece of %zu bytes", piece.len);
-    size_t n = 0;
-    for (size_t at = 0; at < piece.len;) {
-        utf8proc_int32_t code_point;
-        utf8proc_ssize_t len = utf8proc_iterate((const utf8proc_uint8_t *)piece.ptr + at,
-            (utf8proc_ssize_t)(piece.len - at), &code_point);
-        int byte = len > 0 ? byte_of(code_point) : -1;
-        size_t step = len > 0 ? (size_t)len : 1;
-        if (byte >= 0) {
-            out[n++] = (char)byte;
-        } else {
-            for (size_t i = 0; i < step; i++)
-                out[n++] = piece.ptr[at + i];
-        }
-        at += step;
+bool tri_byte_level_undo(tri_str piece, char *out, size_t *n) {
+    size_t to = 0;
+    for (size_t at = 0, length; at < piece.len; at += length) {
+        int byte = byte_of(tri_utf8_get(piece.ptr + at, &length));
+        if (byte < 0) return false;
+        out[to++] = (char)byte;
     }
-    *raw = (tri_str){out, n};
-    return TRI_OK;
+    *n = to;
+    return true;
+}
+
+void tri_byte_level_map(tri_str bytes, tri_buf *out) {
+    for (size_t i = 0; i < bytes.len; i++)
+        tri_utf8_append(out, character_of((uint8_t)bytes.ptr[i]));
 }

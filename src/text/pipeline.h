@@ -34,7 +34,8 @@ typedef enum tri_normalizer_kind {
     TRI_NORM_REPLACE,     /* pattern by content */
     TRI_NORM_PREPEND,     /* content, unless the text is empty */
     TRI_NORM_PRECOMPILED, /* charsmap */
-    TRI_NORM_BERT
+    TRI_NORM_BERT,
+    TRI_NORM_SENTENCEPIECE /* spm: tri_spm_normalize of spm.h, over the whole text */
 } tri_normalizer_kind;
 
 typedef struct tri_normalizer {
@@ -43,6 +44,9 @@ typedef struct tri_normalizer {
     tri_pattern pattern;
     tri_str content;
     struct tri_charsmap *charsmap; /* SentencePiece's precompiled map: charsmap.h */
+    const struct tri_spm_normalizer *spm;
+    bool by_grapheme; /* PRECOMPILED as tokenizer.json has it: grapheme clusters of < 6 bytes, then
+                         characters; false: the longest prefix, as SentencePiece */
     struct {
         bool clean_text, handle_chinese_chars, strip_accents, lowercase;
     } bert;
@@ -51,7 +55,7 @@ typedef struct tri_normalizer {
 /* ---- pre-tokenizers ---- */
 
 typedef enum tri_pre_tokenizer_kind {
-    TRI_PRE_BYTE_LEVEL,  /* add_prefix_space, use_regex */
+    TRI_PRE_BYTE_LEVEL,  /* add_prefix_space, use_regex (then pattern holds GPT-2's) */
     TRI_PRE_SPLIT,       /* pattern, behavior, invert */
     TRI_PRE_METASPACE,   /* content (the replacement), prepend, split */
     TRI_PRE_DIGITS,      /* individual */
@@ -88,13 +92,20 @@ typedef struct tri_pre_tokenizer {
     int32_t length;
 } tri_pre_tokenizer;
 
-/* ---- models: bpe.h, unigram.h, wordpiece.h, wordlevel.h ---- */
+/* ---- models: bpe.h, unigram.h, wordpiece.h, wordlevel.h ----
+ *
+ * Each lives in the tokenizer's arena, is immutable and has
+ *     tri_x_create(tri_x **, const tri_x_config *, ..., tri_arena *, tri_error *)
+ *     tri_x_find(const tri_x *, tri_str piece)                       id or -1
+ *     tri_x_encode(const tri_x *, scratch of one thread, tri_str word, tri_buf *ids, tri_error *)
+ * where a word is valid UTF-8 (any bytes for a BPE over bytes) and ids get int32_t appended. */
 
 typedef enum tri_model_kind {
     TRI_MODEL_BPE,
     TRI_MODEL_UNIGRAM,
     TRI_MODEL_WORDPIECE,
-    TRI_MODEL_WORDLEVEL
+    TRI_MODEL_WORDLEVEL,
+    TRI_MODEL_SPM_BPE /* spm_bpe.h: a word is a whole normalised text */
 } tri_model_kind;
 
 /* ---- added tokens ---- */
@@ -125,7 +136,9 @@ typedef enum tri_decode_kind {
     TRI_DECODE_REPLACE,       /* pattern by content */
     TRI_DECODE_BYTE_FALLBACK, /* <0xE2> */
     TRI_DECODE_FUSE,
-    TRI_DECODE_STRIP /* content (one character), start, stop: how many at most */
+    TRI_DECODE_STRIP, /* content (one character), start, stop: how many at most */
+    TRI_DECODE_BYTES, /* tokens are raw bytes (tekken, tiktoken): joined, ill-formed as U+FFFD */
+    TRI_DECODE_SENTENCEPIECE /* spm: tri_spm_decode of spm.h, the only step; ids, not tokens */
 } tri_decode_kind;
 
 typedef struct tri_decode_step {
@@ -135,44 +148,79 @@ typedef struct tri_decode_step {
     tri_prepend_scheme prepend;
     bool cleanup;
     int32_t start, stop;
+    const struct tri_spm_decoding *spm;
 } tri_decode_step;
 
 enum { TRI_MAX_STEPS = 16, TRI_MAX_TEMPLATE = 16 };
 
 struct tri_tokenizer {
-    tri_arena arena;
+    tri_arena arena;  /* everything below but the regexes, which tri_tokenizer_close frees too */
     int32_t n_tokens; /* ids, added tokens among them */
-    tri_str
-        *tokens; /* by id, as the file writes them, NUL-terminated; ptr NULL where an id has none */
+    tri_str *tokens;  /* by id, as the file writes them, NUL-terminated; ptr NULL where an id has
+                         none */
     tri_normalizer normalizers[TRI_MAX_STEPS];
     tri_pre_tokenizer pre_tokenizers[TRI_MAX_STEPS];
-    tri_decode_step decoders[TRI_MAX_STEPS];
+    tri_decode_step decoders[TRI_MAX_STEPS]; /* none: tokens joined with spaces */
     int32_t n_normalizers, n_pre_tokenizers, n_decoders;
+    /* The model is a BPE over raw bytes: its pieces were taken out of the byte-level alphabet when
+     * loaded, and a BYTE_LEVEL pre-tokenizer, then the last, splits but does not map. */
+    bool raw_bytes;
     tri_model_kind model;
     union {
         struct tri_bpe *bpe;
         struct tri_unigram *unigram;
         struct tri_wordpiece *wordpiece;
         struct tri_wordlevel *wordlevel;
+        struct tri_spm_bpe *spm_bpe;
     };
-    tri_added_token *added;
+    tri_added_token *added; /* any order; texts need not be in the model's vocabulary */
     int32_t n_added;
-    struct tri_added_index *added_index;        /* by tri_tokenizer_finish */
     tri_template_item single[TRI_MAX_TEMPLATE]; /* none: the sequence alone */
     int32_t n_single;
+
+    /* By tri_tokenizer_finish. */
+    struct tri_added_index *added_index; /* added.h */
+    struct tri_encoders *encoders;       /* encode.h: scratch between calls */
+    uint8_t *special;                    /* by id */
+    tri_str *decoded;                    /* by id: bytes where the decoder is byte-level alone */
+    bool cut_at_metaspace;               /* no piece spans "x\u2581": a cut before one is exact */
 };
 
-/* Loaders.  source: what an error should call the input. */
+/* ---- for loaders ---- */
+
+/* Room for ids [0, n). */
+tri_status tri_tokenizer_reserve_tokens(tri_tokenizer *t, int64_t n, tri_error *err);
+/* tokens[id] = a NUL-terminated copy of text. */
+tri_status tri_tokenizer_set_token(tri_tokenizer *t, int32_t id, tri_str text, tri_error *err);
+/* A NUL-terminated copy in the tokenizer's arena. */
+tri_status tri_tokenizer_copy(tri_tokenizer *t, tri_str text, tri_str *copy, tri_error *err);
+tri_status tri_pattern_compile(tri_pattern *p, tri_str expression, tri_error *err);
+extern const char tri_gpt2_expression[]; /* what ByteLevel's use_regex means */
+
+/* The byte-level alphabet (byte_level.c).  undo: raw bytes of piece into out (room for piece.len),
+ * false when a character is outside the alphabet.  map: characters of bytes appended. */
+bool tri_byte_level_undo(tri_str piece, char *out, size_t *n);
+void tri_byte_level_map(tri_str bytes, tri_buf *out);
+
+/* The id that the model has for a token as the file writes it, added tokens apart; -1: none. */
+int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text);
+
+/* ---- loaders: a zeroed tokenizer whose arena is initialised; closed by the caller on failure */
+
 tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err);
-/* model_type: config.json's, which decides the expression where the file has none; NULL: unknown.
+/* A tokenizer.model is one or the other. */
+bool tri_is_tiktoken(tri_str file);
+/* model_type: config.json's, which decides the expression; NULL: unknown.  tokenizer_config: the
+ * text of tokenizer_config.json, whose added_tokens_decoder names the special tokens; may be empty.
  */
-tri_status tri_load_tiktoken(
-    tri_tokenizer *t, tri_str file, const char *model_type, tri_error *err);
+tri_status tri_load_tiktoken(tri_tokenizer *t, tri_str file, const char *model_type,
+    tri_str tokenizer_config, tri_error *err);
 tri_status tri_load_gguf_tokenizer(tri_tokenizer *t, const char *path, tri_error *err);
 
-/* Checks what loaders filled in and builds the indexes. */
+/* Checks what loaders filled in and builds the indexes.  tri_tokenizer_open calls it, loaders do
+ * not. */
 tri_status tri_tokenizer_finish(tri_tokenizer *t, tri_error *err);
 
 #endif

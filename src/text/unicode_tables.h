@@ -1,0 +1,33 @@
+/* unicode_tables.h - Unicode 15.0 data that utf8proc does not have; read through unicode.h. */
+#ifndef TRI_TEXT_UNICODE_TABLES_H
+#define TRI_TEXT_UNICODE_TABLES_H
+
+#include <stdint.h>
+
+typedef struct tri_code_range { /* both inclusive */
+    uint32_t first, last;
+} tri_code_range;
+
+/* Runs of one script, sorted, over all code points; the index is by code point >> 8. */
+extern const uint32_t tri_script_runs[];
+extern const int32_t tri_n_script_runs;
+extern const uint16_t tri_script_index[];
+extern const char *const tri_script_names[][2]; /* long, four letters */
+extern const int32_t tri_n_scripts;
+
+/* Code points with the property beyond those whose category implies it: Alphabetic beyond L, M and
+ * Nl; Uppercase beyond Lu; Lowercase beyond Ll.  Marks that are not Alphabetic. */
+extern const tri_code_range tri_unicode_alphabetic[];
+extern const int32_t tri_n_unicode_alphabetic;
+extern const tri_code_range tri_unicode_uppercase[];
+extern const int32_t tri_n_unicode_uppercase;
+extern const tri_code_range tri_unicode_lowercase[];
+extern const int32_t tri_n_unicode_lowercase;
+extern const tri_code_range tri_unicode_not_alphabetic_mark[];
+extern const int32_t tri_n_unicode_not_alphabetic_mark;
+extern const tri_code_range tri_unicode_emoji[];
+extern const int32_t tri_n_unicode_emoji;
+extern const tri_code_range tri_unicode_pictographic[];
+extern const int32_t tri_n_unicode_pictographic;
+
+#endif

@@ -1,0 +1,99 @@
+"""Writes src/text/unicode_tables.c: what utf8proc does not know of Unicode 15.0, from ICU 72.
+
+    python tests/golden/text/make_unicode_tables.py > src/text/unicode_tables.c
+
+Scripts as runs of code points over all of Unicode with an index by the high bits, script names, and
+the code points whose Alphabetic, Uppercase or Lowercase property does not follow from their
+category."""
+import ctypes
+
+ICU = ctypes.CDLL("libicuuc.so.72")
+N = 0x110000
+SCRIPT, LONG, SHORT = 0x100A, 1, 0
+ALPHABETIC, LOWERCASE, UPPERCASE, EXTENDED_PICTOGRAPHIC, EMOJI = 0, 22, 30, 64, 57
+
+name = ICU.u_getPropertyValueName_72
+name.restype = ctypes.c_char_p
+has = ICU.u_hasBinaryProperty_72
+has.restype = ctypes.c_int8
+script = ICU.uscript_getScript_72
+category = ICU.u_charType_72
+category.restype = ctypes.c_int8
+
+version = (ctypes.c_uint8 * 4)()
+ICU.u_getUnicodeVersion_72(version)
+assert list(version)[:2] == [15, 0], list(version)
+
+# ICU's numbers of categories.
+UNASSIGNED, LU, LL, LT, LM, LO, MN, ME, MC, ND, NL = range(11)
+
+
+def runs(value):
+    out = []
+    for c in range(N):
+        v = value(c)
+        if not out or out[-1][1] != v:
+            out.append((c, v))
+    return out
+
+
+def ranges(member):
+    starts = runs(member) + [(N, False)]
+    return [(c, starts[i + 1][0] - 1) for i, (c, v) in enumerate(starts[:-1]) if v]
+
+
+def rows(items, indent="    ", width=100):
+    lines, line = [], indent
+    for item in items:
+        if len(line) + len(item) + 2 > width:
+            lines.append(line.rstrip())
+            line = indent
+        line += item + ", "
+    lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+error = ctypes.c_int(0)
+found = runs(lambda c: script(c, ctypes.byref(error)))
+# Unknown, Common and Inherited first: they have no letters of their own.
+UNKNOWN, COMMON, INHERITED = 103, 0, 1
+used = [UNKNOWN, COMMON, INHERITED] + sorted({v for _, v in found} - {UNKNOWN, COMMON, INHERITED},
+    key=lambda v: name(SCRIPT, v, LONG))
+number = {v: i for i, v in enumerate(used)}
+assert len(used) < 256
+
+SHIFT = 8
+index, at = [], 0
+for block in range(N >> SHIFT):
+    while at + 1 < len(found) and found[at + 1][0] <= block << SHIFT:
+        at += 1
+    index.append(at)
+assert at < 65536
+
+print("""/* unicode_tables.c - written by tests/golden/text/make_unicode_tables.py from ICU 72's Unicode 15.0
+ * data (Unicode licence, SPDX Unicode-3.0); not edited by hand. */
+#include "text/unicode_tables.h"
+
+/* clang-format off */""")
+print("const char *const tri_script_names[%d][2] = {" % len(used))
+print(rows('{"%s", "%s"}' % (name(SCRIPT, v, LONG).decode(), name(SCRIPT, v, SHORT).decode())
+    for v in used))
+print("};\nconst int32_t tri_n_scripts = %d;\n" % len(used))
+print("const uint32_t tri_script_runs[%d] = { /* first code point << 8 | script */" % (len(found) + 1))
+print(rows("0x%X" % (c << 8 | number[v]) for c, v in found + [(N, UNKNOWN)]))
+print("};\nconst int32_t tri_n_script_runs = %d;\n" % len(found))
+print("const uint16_t tri_script_index[%d] = { /* the run of each block's first code point */" % (N >> SHIFT))
+print(rows(str(i) for i in index))
+print("};")
+
+LETTERS = {LU, LL, LT, LM, LO, MN, ME, MC, NL}
+for label, prop, derived in (("alphabetic", ALPHABETIC, LETTERS), ("uppercase", UPPERCASE, {LU}),
+        ("lowercase", LOWERCASE, {LL}), ("not_alphabetic_mark", None, None),
+        ("emoji", EMOJI, set()), ("pictographic", EXTENDED_PICTOGRAPHIC, set())):
+    if prop is None:
+        r = ranges(lambda c: category(c) in (MN, ME, MC) and not has(c, ALPHABETIC))
+    else:
+        r = ranges(lambda c: bool(has(c, prop)) and category(c) not in derived)
+    print("\nconst tri_code_range tri_unicode_%s[%d] = {" % (label, len(r)))
+    print(rows("{0x%X, 0x%X}" % pair for pair in r))
+    print("};\nconst int32_t tri_n_unicode_%s = %d;" % (label, len(r)))
