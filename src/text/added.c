@@ -5,6 +5,8 @@
 
 #include "text/utf8.h"
 
+enum { ALL = TRI_ADDED_VOUCHED + 1 };
+
 typedef struct node {
     int32_t first_child, n_children; /* children are neighbours, by byte */
     int32_t token;                   /* index of the token that ends here, -1: none */
@@ -19,7 +21,7 @@ typedef struct trie {
 
 struct tri_added_index {
     const tri_added_token *added;
-    trie tries[3];
+    trie tries[4]; /* by pass; the last holds every token as it is written */
 };
 
 /* ---- building ---- */
@@ -98,11 +100,12 @@ tri_status tri_added_index_create(tri_added_index **index, const tri_added_token
         goto done;
     }
     x->added = added;
-    for (int pass = TRI_ADDED_RAW; pass <= TRI_ADDED_VOUCHED && !rc; pass++) {
+    for (int pass = TRI_ADDED_RAW; pass <= ALL && !rc; pass++) {
         int32_t n_keys = 0;
         for (int32_t i = 0; i < n; i++) {
             bool wanted = pass == TRI_ADDED_NORMALIZED ? added[i].normalized
                           : pass == TRI_ADDED_RAW      ? !added[i].normalized
+                          : pass == ALL                ? true
                                                        : !added[i].normalized || added[i].special;
             tri_str text = pass == TRI_ADDED_NORMALIZED ? normalized[i] : added[i].text;
             if (wanted && text.len) keys[n_keys++] = (key){text, i};
@@ -232,4 +235,12 @@ tri_status tri_added_split(const tri_added_index *index, const tri_added_request
 
 bool tri_added_may_match(const tri_added_index *index, tri_added_pass pass) {
     return index->tries[pass].nodes != NULL;
+}
+
+int32_t tri_added_find(const tri_added_index *index, tri_str text) {
+    const trie *t = &index->tries[ALL];
+    size_t length;
+    if (!t->nodes || !text.len) return -1;
+    int32_t i = longest(t, text, &length);
+    return i >= 0 && length == text.len ? i : -1;
 }

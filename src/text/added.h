@@ -1,7 +1,7 @@
 /* added.h - finding added tokens in text: the leftmost, and of those the longest, as Hugging Face's
  * Aho-Corasick matcher does.
  *
- * Three tries over the same tokens: the ones looked for in the text as it comes, the ones looked
+ * Tries over the same tokens: the ones looked for in the text as it comes, the ones looked
  * for in normalised text (their own text normalised), and, for texts of which a part is vouched for
  * and a part is plain, the first together with every special token as it is written.  Time is
  * linear in the text times the length of a token at most. */
@@ -36,8 +36,10 @@ typedef struct tri_added_request {
     int32_t n_plain;
 } tri_added_request;
 
-/* False: no token's first byte is in text, which is one cut then. */
+/* False: there are no tokens for this pass. */
 bool tri_added_may_match(const tri_added_index *index, tri_added_pass pass);
+/* The index among the added tokens of the one with this very text, or -1. */
+int32_t tri_added_find(const tri_added_index *index, tri_str text);
 /* Appends cuts (tri_added_cut) that cover text, or nothing for an empty one. */
 tri_status tri_added_split(const tri_added_index *index, const tri_added_request *request,
     tri_str text, tri_buf *cuts, tri_error *err);

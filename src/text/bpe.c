@@ -78,7 +78,7 @@ bool tri_bpe_cuts_before(const tri_bpe *bpe, tri_str c) {
         const char *from = piece.ptr, *end = piece.ptr + piece.len;
         for (const char *at; (at = memmem(from, (size_t)(end - from), c.ptr, c.len)) != NULL;
              from = at + c.len) {
-            if (at != from || (at > piece.ptr && from == piece.ptr)) return false;
+            if (at != from) return false;
         }
     }
     return true;

@@ -202,6 +202,9 @@ extern const char tri_gpt2_expression[]; /* what ByteLevel's use_regex means */
 bool tri_byte_level_undo(tri_str piece, char *out, size_t *n);
 void tri_byte_level_map(tri_str bytes, tri_buf *out);
 
+/* The id that the model has for a token as the file writes it, added tokens apart; -1: none. */
+int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text);
+
 /* ---- loaders: a zeroed tokenizer whose arena is initialised; closed by the caller on failure */
 
 tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *err);

@@ -1,202 +1,286 @@
-/* tokenizer.c - text to ids: added tokens are cut out first, then normalisation, words, merges. */
-#include "text/tokenizer_inside.h"
-
+/* tokenizer.c - opening a tokenizer, and what it says of its tokens. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <utf8proc.h>
-
 #include "base/file.h"
+#include "base/json.h"
+#include "text/bpe.h"
+#include "text/encode.h"
+#include "text/unigram.h"
+#include "text/wordlevel.h"
+#include "text/wordpiece.h"
 #include "trireme/graph.h"
 
-enum { MAX_TOKENIZER_BYTES = 256 << 20 };
+enum { MAX_ADDED = 1 << 22 };
+
+/* ---- for loaders ---- */
+
+tri_status tri_tokenizer_reserve_tokens(tri_tokenizer *t, int64_t n, tri_error *err) {
+    if (n < 0 || n > INT32_MAX / 2) {
+        return TRI_FAIL(err, TRI_E_LIMIT, "%" PRId64 " tokens; at most %d", n, INT32_MAX / 2);
+    }
+    t->tokens = TRI_NEW_N(&t->arena, tri_str, n + 1);
+    if (!t->tokens) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %" PRId64 " tokens", n);
+    t->n_tokens = (int32_t)n;
+    return TRI_OK;
+}
+
+tri_status tri_tokenizer_copy(tri_tokenizer *t, tri_str text, tri_str *copy, tri_error *err) {
+    char *bytes = tri_arena_alloc_aligned(&t->arena, text.len + 1, 1);
+    if (!bytes) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %zu bytes", text.len);
+    if (text.len) memcpy(bytes, text.ptr, text.len);
+    *copy = (tri_str){bytes, text.len};
+    return TRI_OK;
+}
+
+tri_status tri_tokenizer_set_token(tri_tokenizer *t, int32_t id, tri_str text, tri_error *err) {
+    if (id < 0 || id >= t->n_tokens) {
+        return TRI_FAIL(err, TRI_E_FORMAT, "token '%.*s' has id %d, not in [0, %d)",
+            (int)(text.len < 60 ? text.len : 60), text.ptr, id, t->n_tokens);
+    }
+    return tri_tokenizer_copy(t, text, &t->tokens[id], err);
+}
+
+tri_status tri_pattern_compile(tri_pattern *p, tri_str expression, tri_error *err) {
+    tri_status rc = tri_regex_compile(&p->regex, expression, err);
+    if (rc) {
+        tri_error_context(err, "expression '%.*s'",
+            (int)(expression.len < 200 ? expression.len : 200), expression.ptr);
+    }
+    return rc;
+}
+
+/* ---- lookup ---- */
+
+int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text) {
+    int32_t id = -1;
+    switch (t->model) {
+    case TRI_MODEL_BPE:
+        if (t->raw_bytes) {
+            char room[512], *raw = text.len <= sizeof room ? room : malloc(text.len);
+            size_t n;
+            if (raw && tri_byte_level_undo(text, raw, &n)) {
+                id = tri_bpe_find(t->bpe, (tri_str){raw, n});
+            }
+            if (raw != room) free(raw);
+            if (id >= 0 && tri_str_equal(t->tokens[id], text)) return id;
+        }
+        id = tri_bpe_find(t->bpe, text);
+        break;
+    case TRI_MODEL_UNIGRAM:
+        id = tri_unigram_find(t->unigram, text);
+        break;
+    case TRI_MODEL_WORDPIECE:
+        id = tri_wordpiece_find(t->wordpiece, text);
+        break;
+    case TRI_MODEL_WORDLEVEL:
+        id = tri_wordlevel_find(t->wordlevel, text);
+        break;
+    }
+    return id >= 0 && tri_str_equal(t->tokens[id], text) ? id : -1;
+}
+
+int32_t tri_tokenizer_find(const tri_tokenizer *t, const char *token, size_t n) {
+    tri_str text = {n ? token : "", n};
+    int32_t i = tri_added_find(t->added_index, text);
+    return i >= 0 ? t->added[i].id : tri_tokenizer_find_model(t, text);
+}
+
+int32_t tri_tokenizer_vocab_size(const tri_tokenizer *t) {
+    return t->n_tokens;
+}
+
+const char *tri_tokenizer_token(const tri_tokenizer *t, int32_t id, size_t *n) {
+    if (id < 0 || id >= t->n_tokens || !t->tokens[id].ptr) return NULL;
+    if (n) *n = t->tokens[id].len;
+    return t->tokens[id].ptr;
+}
+
+bool tri_tokenizer_is_special(const tri_tokenizer *t, int32_t id) {
+    return id >= 0 && id < t->n_tokens && t->special[id];
+}
+
+/* ---- finishing ---- */
+
+static tri_status check(const tri_tokenizer *t, tri_error *err) {
+    for (int32_t i = 0; i < t->n_added; i++) {
+        if (t->added[i].id < 0 || t->added[i].id >= t->n_tokens) {
+            return TRI_FAIL(err, TRI_E_FORMAT, "added token %d of %d", t->added[i].id, t->n_tokens);
+        }
+    }
+    for (int32_t i = 0; i < t->n_single; i++) {
+        if (t->single[i].id >= t->n_tokens) {
+            return TRI_FAIL(err, TRI_E_FORMAT, "the post-processor puts token %d of %d",
+                t->single[i].id, t->n_tokens);
+        }
+    }
+    if (t->n_added > MAX_ADDED) {
+        return TRI_FAIL(err, TRI_E_LIMIT, "%d added tokens; at most %d", t->n_added, MAX_ADDED);
+    }
+    return TRI_OK;
+}
+
+static tri_status index_added(tri_tokenizer *t, tri_error *err) {
+    tri_normalize_scratch scratch = {0};
+    tri_status rc = TRI_OK;
+    tri_str *normalized = TRI_NEW_N(&t->arena, tri_str, t->n_added + 1);
+    t->special = tri_arena_alloc(&t->arena, (size_t)t->n_tokens + 1);
+    if (!normalized || !t->special) {
+        return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d tokens", t->n_tokens);
+    }
+    for (int32_t i = 0; i < t->n_added && !rc; i++) {
+        const tri_added_token *a = &t->added[i];
+        tri_stretch out;
+        if (a->special) t->special[a->id] = 1;
+        if (!a->normalized) continue;
+        rc = tri_normalize(t, &scratch, (tri_stretch){a->text, 1}, &out, err);
+        if (!rc) rc = tri_tokenizer_copy(t, out.text, &normalized[i], err);
+    }
+    tri_normalize_scratch_deinit(&scratch);
+    if (rc) return rc;
+    return tri_added_index_create(
+        &t->added_index, t->added, t->n_added, normalized, &t->arena, err);
+}
+
+/* Tokens' bytes by id, where decoding is nothing but joining them. */
+static tri_status fill_decoded(tri_tokenizer *t, tri_error *err) {
+    tri_decode_kind kind = t->decoders[0].kind;
+    if (t->n_decoders != 1 || (kind != TRI_DECODE_BYTE_LEVEL && kind != TRI_DECODE_BYTES)) {
+        return TRI_OK;
+    }
+    size_t n_bytes = 1;
+    for (int32_t i = 0; i < t->n_tokens; i++)
+        n_bytes += t->tokens[i].len;
+    tri_str *decoded = TRI_NEW_N(&t->arena, tri_str, t->n_tokens + 1);
+    char *at = tri_arena_alloc_aligned(&t->arena, n_bytes, 1);
+    if (!decoded || !at) {
+        return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d tokens", t->n_tokens);
+    }
+    for (int32_t i = 0; i < t->n_tokens; i++) {
+        size_t n;
+        decoded[i] = t->tokens[i];
+        if (kind == TRI_DECODE_BYTES || !t->tokens[i].ptr) continue;
+        if (!tri_byte_level_undo(t->tokens[i], at, &n)) continue;
+        decoded[i] = (tri_str){at, n};
+        at += n;
+    }
+    t->decoded = decoded;
+    return TRI_OK;
+}
+
+tri_status tri_tokenizer_finish(tri_tokenizer *t, tri_error *err) {
+    TRI_TRY(check(t, err));
+    TRI_TRY(index_added(t, err));
+    TRI_TRY(fill_decoded(t, err));
+    t->cut_at_metaspace =
+        t->model == TRI_MODEL_BPE && tri_bpe_cuts_before(t->bpe, TRI_STR("\xE2\x96\x81"));
+    return tri_encoders_create(&t->encoders, err);
+}
+
+/* ---- opening and closing ---- */
+
+static bool ends_with_ignoring_case(const char *name, const char *end) {
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcasecmp(name + n - m, end);
+}
+
+/* config.json's model_type beside a file, or NULL. */
+static const char *model_type_beside(const char *path, tri_arena *arena) {
+    const char *base = tri_path_base(path), *type = NULL;
+    char *dir = tri_arena_strndup(arena, path, (size_t)(base - path));
+    const char *config = dir ? tri_path_join(arena, *dir ? dir : ".", "config.json") : NULL;
+    tri_str text;
+    const tri_json *root;
+    if (!config || !tri_path_exists(config) ||
+        tri_file_read(config, 16 << 20, arena, &text, NULL) ||
+        tri_json_parse(text, arena, &root, NULL) ||
+        tri_json_read_string(root, "model_type", &type, NULL)) {
+        return NULL;
+    }
+    return type;
+}
+
+static bool is_gguf(tri_str file) {
+    return tri_str_starts(file, "GGUF");
+}
+
+static tri_status load_file(
+    tri_tokenizer *t, const char *path, tri_arena *scratch, tri_error *err) {
+    const char *name = tri_path_base(path);
+    tri_file_map map;
+    TRI_TRY(tri_file_map_open(&map, path, err));
+    tri_str file = {map.data ? (const char *)map.data : "", (size_t)map.n_bytes};
+    tri_status rc;
+    if (is_gguf(file)) {
+        rc = tri_load_gguf_tokenizer(t, path, err);
+    } else if (ends_with_ignoring_case(name, ".json")) {
+        rc = strcasestr(name, "tekken") ? tri_load_tekken(t, file, err)
+                                        : tri_load_tokenizer_json(t, file, err);
+    } else if (strcasestr(name, "tiktoken")) {
+        rc = tri_load_tiktoken(t, file, model_type_beside(path, scratch), err);
+    } else if (ends_with_ignoring_case(name, ".model")) {
+        rc = tri_load_sentencepiece(t, file, err);
+    } else {
+        rc = TRI_FAIL(err, TRI_E_FORMAT,
+            "a tokenizer is a .json, .model, .tiktoken or GGUF file, and this is none");
+    }
+    tri_file_map_close(&map);
+    return rc;
+}
+
+static tri_status find_file(
+    const char *dir, tri_arena *scratch, const char **path, tri_error *err) {
+    static const char *const names[] = {
+        "tokenizer.json", "tekken.json", "tokenizer.model", "tiktoken.model"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        *path = tri_path_join(scratch, dir, names[i]);
+        if (!*path) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
+        if (tri_path_exists(*path)) return TRI_OK;
+    }
+    char **entries;
+    int32_t n;
+    TRI_TRY(tri_path_list(dir, scratch, &entries, &n, err));
+    for (int32_t i = 0; i < n; i++) {
+        if (!ends_with_ignoring_case(entries[i], ".tiktoken")) continue;
+        *path = tri_path_join(scratch, dir, entries[i]);
+        return *path ? TRI_OK : TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
+    }
+    *path = tri_path_join(scratch, dir, "tokenizer.gguf");
+    if (*path && tri_path_exists(*path)) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_NOT_FOUND,
+        "none of tokenizer.json, tekken.json, tokenizer.model, tiktoken.model, *.tiktoken and "
+        "tokenizer.gguf is there; copy the model's tokenizer.json beside it");
+}
 
 tri_status tri_tokenizer_open(tri_tokenizer **tokenizer, const char *path, tri_error *err) {
     tri_arena scratch;
+    const char *file = path;
     tri_tokenizer *t = calloc(1, sizeof *t);
     if (!t) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a tokenizer");
     tri_arena_init(&t->arena, 0);
     tri_arena_init(&scratch, 0);
-    tri_status rc;
-    if (!tri_path_is_dir(path)) {
-        rc = tri_tokenizer_load_gguf(t, path, err);
-        goto done;
-    }
-    const char *json = tri_path_join(&scratch, path, "tokenizer.json");
-    const char *gguf = tri_path_join(&scratch, path, "tokenizer.gguf");
-    if (!json || !gguf) {
-        rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
-    } else if (tri_path_exists(json)) {
-        tri_str text;
-        rc = tri_file_read(json, MAX_TOKENIZER_BYTES, &scratch, &text, err);
-        if (!rc) rc = tri_tokenizer_load_hf(t, text, err);
-    } else if (tri_path_exists(gguf)) {
-        rc = tri_tokenizer_load_gguf(t, gguf, err);
-    } else {
-        rc = TRI_FAIL(err, TRI_E_NOT_FOUND,
-            "no tokenizer.json or tokenizer.gguf there; copy the model's tokenizer.json beside it");
-    }
-
-done:
-    tri_arena_deinit(&scratch);
-    if (!rc) rc = tri_tokenizer_index_added(t, err);
+    tri_status rc = tri_path_is_dir(path) ? find_file(path, &scratch, &file, err) : TRI_OK;
+    if (!rc) rc = load_file(t, file, &scratch, err);
+    if (!rc) rc = tri_tokenizer_finish(t, err);
     if (rc) {
         tri_tokenizer_close(t);
-        tri_error_context(err, "tokenizer of %s", path);
-        return rc;
+        tri_error_context(err, "tokenizer %s", file ? file : path);
+    } else {
+        *tokenizer = t;
     }
-    *tokenizer = t;
-    return TRI_OK;
+    tri_arena_deinit(&scratch);
+    return rc;
 }
 
 void tri_tokenizer_close(tri_tokenizer *t) {
     if (!t) return;
-    tri_bpe_deinit(&t->bpe);
-    tri_split_deinit(&t->split);
+    tri_encoders_destroy(t->encoders);
+    for (int i = 0; i < TRI_MAX_STEPS; i++) {
+        tri_regex_free(t->normalizers[i].pattern.regex);
+        tri_regex_free(t->pre_tokenizers[i].pattern.regex);
+        tri_regex_free(t->decoders[i].pattern.regex);
+    }
     tri_arena_deinit(&t->arena);
     free(t);
-}
-
-int32_t tri_tokenizer_vocab_size(const tri_tokenizer *t) {
-    return t->bpe.n_pieces;
-}
-
-int32_t tri_tokenizer_find(const tri_tokenizer *t, tri_str piece) {
-    for (int32_t i = 0; i < t->n_added; i++) {
-        if (tri_str_equal(t->added[i].text, piece)) return t->added[i].id;
-    }
-    int64_t id;
-    return tri_map_get(&t->bpe.ids, piece, &id) ? (int32_t)id : -1;
-}
-
-bool tri_tokenizer_is_special(const tri_tokenizer *t, int32_t id) {
-    return id >= 0 && id < t->bpe.n_pieces && t->special[id];
-}
-
-/* ---- added tokens ---- */
-
-static int by_first_byte(const void *x, const void *y) {
-    const tri_added_token *a = x, *b = y;
-    int first = (uint8_t)a->text.ptr[0] - (uint8_t)b->text.ptr[0];
-    if (first) return first;
-    if (a->text.len != b->text.len) return a->text.len > b->text.len ? -1 : 1;
-    return a->id - b->id;
-}
-
-tri_status tri_tokenizer_index_added(tri_tokenizer *t, tri_error *err) {
-    t->special = tri_arena_alloc(&t->arena, (size_t)t->bpe.n_pieces + 1);
-    if (!t->special) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d ids", t->bpe.n_pieces);
-    if (t->n_added) qsort(t->added, (size_t)t->n_added, sizeof *t->added, by_first_byte);
-    for (int i = 0; i < 256; i++)
-        t->added_by_byte[i] = -1;
-    for (int32_t i = t->n_added - 1; i >= 0; i--) {
-        t->added_by_byte[(uint8_t)t->added[i].text.ptr[0]] = i;
-        if (t->added[i].special) t->special[t->added[i].id] = 1;
-    }
-    return TRI_OK;
-}
-
-static const tri_added_token *added_at(const tri_tokenizer *t, tri_str rest, bool parse_special) {
-    int32_t i = t->added_by_byte[(uint8_t)rest.ptr[0]];
-    for (; i >= 0 && i < t->n_added && t->added[i].text.ptr[0] == rest.ptr[0]; i++) {
-        const tri_added_token *a = &t->added[i];
-        if ((!a->special || parse_special) && a->text.len <= rest.len &&
-            !memcmp(a->text.ptr, rest.ptr, a->text.len)) {
-            return a;
-        }
-    }
-    return NULL;
-}
-
-/* ---- encoding ---- */
-
-typedef struct encoding {
-    const tri_tokenizer *t;
-    tri_bpe_scratch scratch;
-    tri_buf ids;
-} encoding;
-
-static tri_status encode_word(void *user, tri_str word, tri_error *err) {
-    encoding *e = user;
-    return tri_bpe_encode(&e->t->bpe, &e->scratch, word, &e->ids, err);
-}
-
-static tri_status encode_normalised(encoding *e, tri_str text, tri_error *err) {
-    if (!e->t->add_prefix_space || text.len == 0 || text.ptr[0] == ' ') {
-        return tri_split_run(&e->t->split, text, encode_word, e, err);
-    }
-    tri_buf spaced = {0};
-    tri_buf_putc(&spaced, ' ');
-    tri_buf_append(&spaced, text.ptr, text.len);
-    tri_status rc = tri_buf_status(&spaced, err);
-    if (!rc) {
-        rc = tri_split_run(&e->t->split, (tri_str){spaced.ptr, spaced.len}, encode_word, e, err);
-    }
-    tri_buf_deinit(&spaced);
-    return rc;
-}
-
-/* Text without added tokens.  What is not UTF-8 is left unnormalised. */
-static tri_status encode_plain(encoding *e, tri_str text, tri_error *err) {
-    if (text.len == 0) return TRI_OK;
-    utf8proc_uint8_t *composed = NULL;
-    if (e->t->nfc) {
-        utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text.ptr,
-            (utf8proc_ssize_t)text.len, &composed, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-        if (n >= 0) text = (tri_str){(const char *)composed, (size_t)n};
-    }
-    tri_status rc = encode_normalised(e, text, err);
-    free(composed);
-    return rc;
-}
-
-static size_t trim_end(const char *text, size_t n) {
-    while (n && strchr(" \t\n\r", text[n - 1]))
-        n--;
-    return n;
-}
-
-static tri_status encode_text(encoding *e, tri_str text, bool parse_special, tri_error *err) {
-    size_t from = 0;
-    for (size_t at = 0; at < text.len;) {
-        const tri_added_token *a =
-            added_at(e->t, (tri_str){text.ptr + at, text.len - at}, parse_special);
-        if (!a) {
-            at++;
-            continue;
-        }
-        size_t n = at - from;
-        if (a->lstrip) n = trim_end(text.ptr + from, n);
-        TRI_TRY(encode_plain(e, (tri_str){text.ptr + from, n}, err));
-        tri_buf_append(&e->ids, &a->id, sizeof a->id);
-        at += a->text.len;
-        while (a->rstrip && at < text.len && strchr(" \t\n\r", text.ptr[at]))
-            at++;
-        from = at;
-    }
-    return encode_plain(e, (tri_str){text.ptr + from, text.len - from}, err);
-}
-
-tri_status tri_tokenizer_encode(const tri_tokenizer *t, tri_str text,
-    const tri_encode_options *options, int32_t **ids, int32_t *n_ids, tri_error *err) {
-    encoding e = {.t = t};
-    if (options->add_bos) {
-        tri_buf_append(&e.ids, t->prefix, sizeof *t->prefix * (size_t)t->n_prefix);
-    }
-    tri_status rc = encode_text(&e, text, options->parse_special, err);
-    if (options->add_bos) {
-        tri_buf_append(&e.ids, t->suffix, sizeof *t->suffix * (size_t)t->n_suffix);
-    }
-    if (!rc) rc = tri_buf_status(&e.ids, err);
-    if (!rc && e.ids.len / sizeof(int32_t) > INT32_MAX) {
-        rc = TRI_FAIL(err, TRI_E_LIMIT, "%zu tokens; at most %d", e.ids.len / 4, INT32_MAX);
-    }
-    tri_bpe_scratch_deinit(&e.scratch);
-    if (rc) {
-        tri_buf_deinit(&e.ids);
-        return rc;
-    }
-    *ids = (int32_t *)(void *)e.ids.ptr;
-    *n_ids = (int32_t)(e.ids.len / sizeof(int32_t));
-    return TRI_OK;
 }

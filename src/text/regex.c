@@ -1,0 +1,299 @@
+#include "text/regex.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/regex_dfa.h"
+#include "text/regex_failures.h"
+#include "text/regex_parse.h"
+
+enum {
+    MAX_COMPILE_BYTES = 64 << 20,
+    FAST_BYTES = 256 /* that an attempt reads past its last match before it minds failures */
+};
+
+struct tri_regex {
+    tri_arena arena;
+    tri_symbols symbols;
+    tri_program program;
+    tri_program looks[TRI_REGEX_MAX_LOOKS];
+    int32_t n_looks;
+};
+
+/* ---- compile ---- */
+
+static tri_status compile(tri_regex *r, tri_str pattern, tri_regex_syntax syntax, tri_error *err) {
+    tri_ast *ast = TRI_NEW(&r->arena, tri_ast);
+    if (!ast) return TRI_FAIL(err, TRI_E_MEMORY, "no memory");
+    ast->arena = &r->arena;
+    ast->err = err;
+    TRI_TRY(tri_regex_parse(ast, pattern, syntax));
+    TRI_TRY(tri_symbols_build(&r->symbols, ast));
+    TRI_TRY(tri_program_build(&r->program, ast, &r->symbols, ast->root, false, false));
+    for (int32_t i = 0; i < ast->n_looks; i++)
+        TRI_TRY(tri_program_build(
+            &r->looks[i], ast, &r->symbols, ast->looks[i].node, !ast->looks[i].behind, true));
+    r->n_looks = ast->n_looks;
+    return TRI_OK;
+}
+
+tri_status tri_regex_compile_as(
+    tri_regex **regex, tri_str pattern, tri_regex_syntax syntax, tri_error *err) {
+    tri_regex *r = calloc(1, sizeof *r);
+    if (!r) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a regular expression");
+    tri_arena_init(&r->arena, MAX_COMPILE_BYTES);
+    tri_status rc = compile(r, pattern, syntax, err);
+    if (rc) {
+        tri_regex_free(r);
+        int n = pattern.len < 80 ? (int)pattern.len : 80;
+        tri_error_context(err, "regular expression %.*s%s", n, n ? pattern.ptr : "",
+            pattern.len > 80 ? "..." : "");
+        return rc;
+    }
+    *regex = r;
+    return TRI_OK;
+}
+
+tri_status tri_regex_compile(tri_regex **regex, tri_str pattern, tri_error *err) {
+    return tri_regex_compile_as(regex, pattern, TRI_REGEX_PERL, err);
+}
+
+void tri_regex_free(tri_regex *regex) {
+    if (!regex) return;
+    tri_arena_deinit(&regex->arena);
+    free(regex);
+}
+
+/* ---- scans ---- */
+
+#define NOWHERE SIZE_MAX
+
+struct tri_regex_scan {
+    const tri_regex *regex;
+    const unsigned char *text, *end;
+    tri_dfa dfa;
+    tri_dfa looks[TRI_REGEX_MAX_LOOKS];
+    uint8_t *holds; /* by place, 0 to the length of the text: a bit for each look */
+    size_t cap_holds;
+    size_t last_end; /* of the last match, or NOWHERE */
+    tri_failures failures;
+};
+
+tri_status tri_regex_scan_create(tri_regex_scan **scan, const tri_regex *regex, tri_error *err) {
+    tri_regex_scan *s = calloc(1, sizeof *s);
+    if (!s) return TRI_FAIL(err, TRI_E_MEMORY, "no memory to use a regular expression");
+    s->regex = regex;
+    const unsigned char *nothing = (const unsigned char *)"";
+    s->text = s->end = nothing;
+    s->last_end = NOWHERE;
+    tri_status rc = tri_dfa_init(&s->dfa, &regex->program, &regex->symbols, regex->n_looks, err);
+    for (int32_t i = 0; i < regex->n_looks && !rc; i++)
+        rc = tri_dfa_init(&s->looks[i], &regex->looks[i], &regex->symbols, regex->n_looks, err);
+    if (!rc) rc = tri_regex_scan_begin(s, (tri_str){"", 0}, err);
+    if (rc) {
+        tri_regex_scan_free(s);
+        return rc;
+    }
+    *scan = s;
+    return TRI_OK;
+}
+
+void tri_regex_scan_free(tri_regex_scan *scan) {
+    if (!scan) return;
+    tri_dfa_deinit(&scan->dfa);
+    for (int32_t i = 0; i < TRI_REGEX_MAX_LOOKS; i++)
+        tri_dfa_deinit(&scan->looks[i]);
+    tri_failures_deinit(&scan->failures);
+    free(scan->holds);
+    free(scan);
+}
+
+static const unsigned char *back_one(const unsigned char *begin, const unsigned char *p) {
+    do
+        p--;
+    while (p > begin && (*p & 0xC0) == 0x80);
+    return p;
+}
+
+/* The symbol that ends at p. */
+static uint32_t symbol_before(
+    const tri_regex_scan *s, const unsigned char *p, const unsigned char **at) {
+    size_t n;
+    const tri_symbols *symbols = &s->regex->symbols;
+    if (p == s->text) return (uint32_t)symbols->n;
+    *at = back_one(s->text, p);
+    return tri_symbol_at(symbols, *at, s->end, &n);
+}
+
+/* Where one look holds, by one pass over the text in the direction away from it. */
+static void find_holds(tri_regex_scan *s, int32_t look) {
+    tri_dfa *dfa = &s->looks[look];
+    const tri_symbols *symbols = &s->regex->symbols;
+    int32_t bits = s->regex->n_looks;
+    bool backward = dfa->program->backward;
+    uint32_t row = tri_dfa_start(dfa, (uint32_t)symbols->n);
+    for (const unsigned char *p = backward ? s->end : s->text;;) {
+        const unsigned char *next = p;
+        uint32_t symbol = (uint32_t)symbols->n;
+        if (backward) {
+            symbol = symbol_before(s, p, &next);
+        } else if (p < s->end) {
+            size_t n;
+            symbol = tri_symbol_at(symbols, p, s->end, &n);
+            next = p + n;
+        }
+        uint8_t *holds = &s->holds[p - s->text];
+        uint32_t t = tri_dfa_step(dfa, row, symbol << bits | *holds);
+        if (t & 1) *holds |= (uint8_t)(1u << look);
+        row = t >> 1;
+        if (next == p) break;
+        p = next;
+    }
+}
+
+tri_status tri_regex_scan_begin(tri_regex_scan *scan, tri_str text, tri_error *err) {
+    int32_t n_looks = scan->regex->n_looks;
+    if (n_looks > 0 && text.len >= scan->cap_holds) {
+        size_t cap = text.len + text.len / 2 + 64;
+        uint8_t *grown = realloc(scan->holds, cap);
+        if (!grown)
+            return TRI_FAIL(err, TRI_E_MEMORY, "no memory to scan %zu bytes of text", text.len);
+        scan->holds = grown;
+        scan->cap_holds = cap;
+    }
+    scan->text = (const unsigned char *)(text.len ? text.ptr : "");
+    scan->end = scan->text + text.len;
+    scan->last_end = NOWHERE;
+    tri_failures_clear(&scan->failures, text.len, scan->dfa.n_drops);
+    if (n_looks > 0) memset(scan->holds, 0, text.len + 1);
+    for (int32_t i = 0; i < n_looks; i++)
+        find_holds(scan, i);
+    return TRI_OK;
+}
+
+/* The column of what comes at p, and its length (0 at the edge). */
+static inline uint32_t column_at(
+    const tri_regex_scan *s, const unsigned char *p, size_t *length, bool looks) {
+    const tri_symbols *symbols = &s->regex->symbols;
+    uint32_t symbol = (uint32_t)symbols->n;
+    *length = 0;
+    if (p < s->end) symbol = tri_symbol_at(symbols, p, s->end, length);
+    return looks ? symbol << s->regex->n_looks | s->holds[p - s->text] : symbol;
+}
+
+/* One attempt, as far as it has come. */
+typedef struct attempt {
+    const unsigned char *p, *match; /* match: where the best one so far ends, NULL: none */
+    uint32_t row;
+} attempt;
+
+/* Reads on from a->p.  True: done; false: more than FAST_BYTES were read since the last match. */
+static inline bool run_fast(tri_regex_scan *s, attempt *a, bool looks) {
+    const uint32_t *table = s->dfa.table;
+    const unsigned char *p = a->p, *match = a->match;
+    uint32_t row = a->row;
+    const unsigned char *last = s->end - p > FAST_BYTES ? p + FAST_BYTES : s->end;
+    while (p <= last) {
+        size_t n;
+        uint32_t column = column_at(s, p, &n, looks);
+        uint32_t t = table[row + column];
+        if (t == TRI_DFA_UNKNOWN) {
+            t = tri_dfa_fill(&s->dfa, row, column);
+            table = s->dfa.table;
+        }
+        if (t & 1) match = p;
+        if (t < TRI_DFA_FIRST_ROW) {
+            a->match = match;
+            return true;
+        }
+        row = t >> 1;
+        p += n;
+    }
+    *a = (attempt){p, match, row};
+    return false;
+}
+
+/* The same, stopping where it is known that nothing will come of it. */
+static void run_careful(tri_regex_scan *s, attempt *a, bool looks) {
+    tri_failures *f = &s->failures;
+    if (f->n_drops != s->dfa.n_drops)
+        tri_failures_clear(f, (size_t)(s->end - s->text), s->dfa.n_drops);
+    size_t block = (size_t)1 << f->shift;
+    size_t mark = ((size_t)(a->p - s->text) + block - 1) & ~(block - 1);
+    for (;;) {
+        size_t n, place = (size_t)(a->p - s->text);
+        uint32_t column = column_at(s, a->p, &n, looks);
+        bool marked = place >= mark;
+        if (marked) {
+            if (tri_failures_has(f, place, a->row)) break;
+            mark = ((place >> f->shift) + 1) << f->shift;
+        }
+        uint32_t row = a->row;
+        uint32_t t = tri_dfa_step(&s->dfa, row, column);
+        if (f->n_drops != s->dfa.n_drops) {
+            tri_failures_clear(f, (size_t)(s->end - s->text), s->dfa.n_drops);
+        } else if (marked && !(t & 1)) {
+            /* Not yet known to fail; but should a match come, no attempt comes back here. */
+            tri_failures_add(f, place, row);
+        }
+        if (t & 1) a->match = a->p;
+        if (t < TRI_DFA_FIRST_ROW) break;
+        a->row = t >> 1;
+        a->p += n;
+    }
+    size_t reached = (size_t)(a->p - s->text);
+    if (reached > f->reach) f->reach = reached;
+}
+
+static inline void run(tri_regex_scan *s, attempt *a, bool looks) {
+    const unsigned char *from = a->p;
+    if ((size_t)(a->p - s->text) >= s->failures.reach) {
+        do {
+            from = a->p;
+            if (run_fast(s, a, looks)) return;
+        } while (a->match > from);
+    }
+    run_careful(s, a, looks);
+}
+
+static inline bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *end, bool looks) {
+    const unsigned char *p = s->text + *at, *before;
+    const uint8_t *kind = s->regex->program.kind;
+    const bool asks_last = s->regex->program.asks_last[0];
+    uint32_t start = tri_dfa_start(&s->dfa, symbol_before(s, p, &before));
+    for (;;) {
+        size_t n;
+        uint32_t column = column_at(s, p, &n, looks);
+        if (s->dfa.table[start + column] != TRI_DFA_DEAD) {
+            attempt a = {p, NULL, start};
+            uint32_t n_drops = s->dfa.n_drops;
+            run(s, &a, looks);
+            /* An empty match right behind a match is none. */
+            if (a.match && (a.match > p || (size_t)(p - s->text) != s->last_end)) {
+                *begin = (size_t)(p - s->text);
+                *end = s->last_end = (size_t)(a.match - s->text);
+                *at = a.match > p ? *end : *begin + (n ? n : 1);
+                return true;
+            }
+            if (asks_last || n_drops != s->dfa.n_drops)
+                start = tri_dfa_start(&s->dfa, column >> (looks ? s->regex->n_looks : 0));
+        } else if (asks_last) {
+            start = s->dfa.starts[kind[column >> (looks ? s->regex->n_looks : 0)]];
+            if (!start) start = tri_dfa_start(&s->dfa, column >> (looks ? s->regex->n_looks : 0));
+        }
+        if (n == 0) return false;
+        p += n;
+    }
+}
+
+bool tri_regex_scan_next(tri_regex_scan *scan, size_t *at, size_t *begin, size_t *end) {
+    size_t n = (size_t)(scan->end - scan->text);
+    if (*at > n) return false;
+    /* Going back makes what was noted on the way to a match wrong. */
+    if (scan->last_end != NOWHERE && *at < scan->last_end) {
+        tri_failures_clear(&scan->failures, n, scan->dfa.n_drops);
+        scan->last_end = NOWHERE;
+    }
+    return scan->regex->n_looks > 0 ? find(scan, at, begin, end, true)
+                                    : find(scan, at, begin, end, false);
+}

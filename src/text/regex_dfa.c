@@ -1,0 +1,227 @@
+#include "text/regex_dfa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TABLE_BYTES = 8 << 20, FIRST_STATES = 16, MAX_THREADS = 2 << 20 };
+
+static void drop(tri_dfa *dfa) {
+    dfa->n_states = 1;
+    dfa->n_threads = 0;
+    memset(dfa->slots, 0, (size_t)dfa->n_slots * sizeof *dfa->slots);
+    memset(dfa->starts, 0, sizeof dfa->starts);
+    dfa->n_drops++;
+}
+
+tri_status tri_dfa_init(tri_dfa *dfa, const tri_program *program, const tri_symbols *symbols,
+    int32_t look_bits, tri_error *err) {
+    uint32_t stride = (uint32_t)(symbols->n + 1) << look_bits;
+    size_t n = (size_t)program->n;
+    *dfa = (tri_dfa){.program = program,
+        .symbols = symbols,
+        .look_bits = look_bits,
+        .stride = stride,
+        .n_states = 1,
+        .cap_states = FIRST_STATES,
+        .max_states = (int32_t)(MAX_TABLE_BYTES / (stride * sizeof(uint32_t))),
+        .cap_threads = 2 * program->n + 64,
+        .n_slots = 4 * FIRST_STATES};
+    dfa->table = malloc((size_t)FIRST_STATES * stride * sizeof *dfa->table);
+    dfa->states = calloc(FIRST_STATES, sizeof *dfa->states);
+    dfa->threads = malloc((size_t)dfa->cap_threads * sizeof *dfa->threads);
+    dfa->slots = calloc((size_t)dfa->n_slots, sizeof *dfa->slots);
+    dfa->stack = malloc((3 * n + 1) * sizeof *dfa->stack);
+    dfa->list = malloc((n + 1) * sizeof *dfa->list);
+    dfa->seen = calloc(n, sizeof *dfa->seen);
+    dfa->left = calloc(n, sizeof *dfa->left);
+    dfa->listed = calloc(n, sizeof *dfa->listed);
+    if (!dfa->table || !dfa->states || !dfa->threads || !dfa->slots || !dfa->stack || !dfa->list ||
+        !dfa->seen || !dfa->left || !dfa->listed) {
+        tri_dfa_deinit(dfa);
+        return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a regular expression's automaton");
+    }
+    return TRI_OK;
+}
+
+void tri_dfa_deinit(tri_dfa *dfa) {
+    free(dfa->table);
+    free(dfa->states);
+    free(dfa->threads);
+    free(dfa->slots);
+    free(dfa->stack);
+    free(dfa->list);
+    free(dfa->seen);
+    free(dfa->left);
+    free(dfa->listed);
+    *dfa = (tri_dfa){0};
+}
+
+/* ---- states ---- */
+
+static void insert_slot(tri_dfa *dfa, int32_t state) {
+    uint32_t mask = (uint32_t)dfa->n_slots - 1, i = dfa->states[state].hash & mask;
+    while (dfa->slots[i])
+        i = (i + 1) & mask;
+    dfa->slots[i] = state;
+}
+
+/* Twice the states.  False: at the limit, or no memory; nothing changed then. */
+static bool grow_states(tri_dfa *dfa) {
+    int32_t cap = 2 * dfa->cap_states;
+    if (cap > dfa->max_states) return false;
+    uint32_t *table = realloc(dfa->table, (size_t)cap * dfa->stride * sizeof *table);
+    if (!table) return false;
+    dfa->table = table;
+    tri_dfa_state *states = realloc(dfa->states, (size_t)cap * sizeof *states);
+    if (!states) return false;
+    dfa->states = states;
+    int32_t *slots = calloc((size_t)cap * 4, sizeof *slots);
+    if (!slots) return false;
+    free(dfa->slots);
+    dfa->slots = slots;
+    dfa->n_slots = 4 * cap;
+    dfa->cap_states = cap;
+    for (int32_t i = 1; i < dfa->n_states; i++)
+        insert_slot(dfa, i);
+    return true;
+}
+
+static bool grow_threads(tri_dfa *dfa) {
+    if (dfa->cap_threads > MAX_THREADS) return false;
+    int32_t *threads = realloc(dfa->threads, 2 * (size_t)dfa->cap_threads * sizeof *threads);
+    if (!threads) return false;
+    dfa->threads = threads;
+    dfa->cap_threads *= 2;
+    return true;
+}
+
+/* The row of the state with these threads: dfa->list[0..n). */
+static uint32_t row_of(tri_dfa *dfa, int32_t n, uint32_t kind) {
+    if (n == 0) return TRI_DFA_DEAD;
+    size_t n_bytes = (size_t)n * sizeof *dfa->list;
+    uint32_t hash = 2166136261u ^ kind;
+    for (int32_t i = 0; i < n; i++)
+        hash = (hash ^ (uint32_t)dfa->list[i]) * 0x9E3779B1u;
+    hash ^= hash >> 15;
+    uint32_t mask = (uint32_t)dfa->n_slots - 1;
+    for (uint32_t i = hash & mask; dfa->slots[i]; i = (i + 1) & mask) {
+        const tri_dfa_state *s = &dfa->states[dfa->slots[i]];
+        if (s->hash == hash && s->n == n && s->kind == kind &&
+            memcmp(dfa->threads + s->first, dfa->list, n_bytes) == 0)
+            return (uint32_t)dfa->slots[i] * dfa->stride;
+    }
+    if (dfa->n_states == dfa->cap_states && !grow_states(dfa)) drop(dfa);
+    while (dfa->n_threads + n > dfa->cap_threads)
+        if (!grow_threads(dfa)) drop(dfa); /* an empty pool holds any one state */
+
+    int32_t state = dfa->n_states++;
+    dfa->states[state] =
+        (tri_dfa_state){.first = dfa->n_threads, .n = n, .hash = hash, .kind = kind};
+    memcpy(dfa->threads + dfa->n_threads, dfa->list, n_bytes);
+    dfa->n_threads += n;
+    uint32_t row = (uint32_t)state * dfa->stride;
+    for (uint32_t i = 0; i < dfa->stride; i++)
+        dfa->table[row + i] = TRI_DFA_UNKNOWN;
+    insert_slot(dfa, state);
+    return row;
+}
+
+uint32_t tri_dfa_start(tri_dfa *dfa, uint32_t symbol_before) {
+    uint32_t kind = dfa->program->asks_last[0] ? dfa->program->kind[symbol_before] : 0;
+    if (dfa->starts[kind]) return dfa->starts[kind];
+    dfa->list[0] = 0;
+    uint32_t row = row_of(dfa, 1, kind);
+    dfa->starts[kind] = row;
+    return row;
+}
+
+/* ---- transitions ---- */
+
+typedef struct place { /* what assertions may ask about */
+    uint32_t symbol, before, looks;
+} place;
+
+static void next_generation(tri_dfa *dfa) {
+    if (++dfa->generation) return;
+    memset(dfa->seen, 0, (size_t)dfa->program->n * sizeof *dfa->seen);
+    memset(dfa->left, 0, (size_t)dfa->program->n * sizeof *dfa->left);
+    memset(dfa->listed, 0, (size_t)dfa->program->n * sizeof *dfa->listed);
+    dfa->generation = 1;
+}
+
+/* Follows one thread's forks in order of preference; threads that can read the symbol join the
+ * list behind it.  True: a match is reached, and what comes after it does not count. */
+static bool follow(tri_dfa *dfa, int32_t thread, const place *at, int32_t *n) {
+    const tri_instruction *code = dfa->program->code;
+    const uint8_t *member = dfa->symbols->member;
+    int32_t depth = 0;
+    bool match = false;
+    dfa->stack[depth++] = thread;
+    while (depth > 0) {
+        int32_t i = dfa->stack[--depth];
+        if (dfa->seen[i] == dfa->generation) {
+            if (code[i].op == TRI_OP_LOOP && !code[i].a && dfa->left[i] != dfa->generation) {
+                dfa->left[i] = dfa->generation;
+                dfa->stack[depth++] = code[i].alternative;
+            }
+            continue;
+        }
+        dfa->seen[i] = dfa->generation;
+        bool pass = true;
+        switch ((tri_op)code[i].op) {
+        case TRI_OP_SET:
+            pass = false;
+            if (member[256 * (size_t)code[i].a + at->symbol] &&
+                dfa->listed[code[i].next] != dfa->generation) {
+                dfa->listed[code[i].next] = dfa->generation;
+                dfa->list[(*n)++] = code[i].next;
+            }
+            break;
+        case TRI_OP_LOOP:
+        case TRI_OP_SPLIT:
+            dfa->stack[depth++] = code[i].alternative;
+            break;
+        case TRI_OP_JUMP:
+            break;
+        case TRI_OP_AHEAD:
+            pass = member[256 * (size_t)code[i].a + at->symbol];
+            break;
+        case TRI_OP_BEHIND:
+            pass = member[256 * (size_t)code[i].a + at->before];
+            break;
+        case TRI_OP_LOOK:
+            pass = (at->looks >> code[i].a & 1) == code[i].b;
+            break;
+        case TRI_OP_MATCH:
+            match = true;
+            if (!dfa->program->search) return true;
+            pass = false;
+            break;
+        }
+        if (pass) dfa->stack[depth++] = code[i].next;
+    }
+    return match;
+}
+
+uint32_t tri_dfa_fill(tri_dfa *dfa, uint32_t row, uint32_t column) {
+    const tri_program *p = dfa->program;
+    tri_dfa_state state = dfa->states[row / dfa->stride];
+    place at = {.symbol = column >> dfa->look_bits,
+        .before = p->symbol_of_kind[state.kind],
+        .looks = column & ((1u << dfa->look_bits) - 1)};
+    next_generation(dfa);
+    int32_t n = 0;
+    bool match = false;
+    for (int32_t i = 0; i < state.n && !(match && !p->search); i++)
+        match |= follow(dfa, dfa->threads[state.first + i], &at, &n);
+    if (at.symbol == (uint32_t)dfa->symbols->n) n = 0; /* nothing is read past the edge */
+    if (p->search && dfa->listed[0] != dfa->generation) dfa->list[n++] = 0;
+
+    uint32_t kind = 0;
+    for (int32_t i = 0; i < n && !kind; i++)
+        if (p->asks_last[dfa->list[i]]) kind = p->kind[at.symbol];
+    uint32_t n_drops = dfa->n_drops;
+    uint32_t t = row_of(dfa, n, kind) << 1 | match;
+    if (n_drops == dfa->n_drops) dfa->table[row + column] = t;
+    return t;
+}

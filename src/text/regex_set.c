@@ -1,0 +1,163 @@
+#include "text/regex_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "text/unicode.h"
+
+void tri_code_set_add(tri_code_set *set, uint32_t first, uint32_t last, tri_arena *arena) {
+    if (set->failed) return;
+    if (set->n == set->cap) {
+        int32_t cap = set->cap ? 2 * set->cap : 8;
+        tri_code_range *grown = TRI_NEW_N(arena, tri_code_range, cap);
+        if (!grown) {
+            set->failed = true;
+            return;
+        }
+        if (set->n) memcpy(grown, set->ranges, (size_t)set->n * sizeof *grown);
+        set->ranges = grown;
+        set->cap = cap;
+    }
+    set->ranges[set->n++] = (tri_code_range){first, last};
+}
+
+void tri_code_set_add_set(tri_code_set *set, const tri_code_set *other, tri_arena *arena) {
+    set->failed |= other->failed;
+    for (int32_t i = 0; i < other->n; i++)
+        tri_code_set_add(set, other->ranges[i].first, other->ranges[i].last, arena);
+}
+
+static int by_first(const void *a, const void *b) {
+    const tri_code_range *x = a, *y = b;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+void tri_code_set_normalize(tri_code_set *set) {
+    if (set->n < 2) return;
+    tri_code_range *r = set->ranges;
+    bool sorted = true;
+    for (int32_t i = 1; i < set->n && sorted; i++)
+        sorted = r[i].first > r[i - 1].last + 1;
+    if (sorted) return;
+    qsort(r, (size_t)set->n, sizeof *r, by_first);
+    int32_t n = 1;
+    for (int32_t i = 1; i < set->n; i++) {
+        if (r[i].first > r[n - 1].last + 1) {
+            r[n++] = r[i];
+        } else if (r[i].last > r[n - 1].last) {
+            r[n - 1].last = r[i].last;
+        }
+    }
+    set->n = n;
+}
+
+void tri_code_set_negate(tri_code_set *set, tri_arena *arena) {
+    tri_code_set out = {.failed = set->failed};
+    uint32_t next = 0;
+    for (int32_t i = 0; i < set->n; i++) {
+        if (set->ranges[i].first > next)
+            tri_code_set_add(&out, next, set->ranges[i].first - 1, arena);
+        next = set->ranges[i].last + 1;
+    }
+    if (next <= TRI_CODE_MAX) tri_code_set_add(&out, next, TRI_CODE_MAX, arena);
+    *set = out;
+}
+
+void tri_code_set_intersect(tri_code_set *set, const tri_code_set *other, tri_arena *arena) {
+    tri_code_set out = {.failed = set->failed || other->failed};
+    for (int32_t i = 0, j = 0; i < set->n && j < other->n;) {
+        tri_code_range a = set->ranges[i], b = other->ranges[j];
+        uint32_t first = a.first > b.first ? a.first : b.first;
+        uint32_t last = a.last < b.last ? a.last : b.last;
+        if (first <= last) tri_code_set_add(&out, first, last, arena);
+        if (a.last < b.last) {
+            i++;
+        } else {
+            j++;
+        }
+    }
+    *set = out;
+}
+
+bool tri_code_set_equal(const tri_code_set *a, const tri_code_set *b) {
+    return a->n == b->n &&
+           (a->n == 0 || memcmp(a->ranges, b->ranges, (size_t)a->n * sizeof *a->ranges) == 0);
+}
+
+bool tri_code_set_has(const tri_code_set *set, uint32_t code) {
+    int32_t low = 0, high = set->n;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (set->ranges[middle].last < code) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < set->n && set->ranges[low].first <= code;
+}
+
+/* Simple case folding (CaseFolding.txt, status C and S): the full one where it is a single code
+ * point, else the lower case. */
+static uint32_t fold(uint32_t c) {
+    if (c == 0x130) return c; /* folds in Turkic only */
+    utf8proc_int32_t out[8];
+    int boundary = 0;
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)c, out, 8, UTF8PROC_CASEFOLD, &boundary);
+    if (n == 1) return (uint32_t)out[0];
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+}
+
+static int by_folded(const void *a, const void *b) {
+    const tri_fold_pair *x = a, *y = b;
+    return (x->folded > y->folded) - (x->folded < y->folded);
+}
+
+static bool make_pairs(tri_fold_table *table, tri_arena *arena) {
+    /* Cased code points: letters, U+0345, Roman numerals, circled letters; none past Adlam. */
+    enum { LAST_CASED = 0x1E943, MAX_PAIRS = 4096 };
+    tri_fold_pair *pairs = TRI_NEW_N(arena, tri_fold_pair, MAX_PAIRS);
+    if (!pairs) return false;
+    int32_t n = 0;
+    for (uint32_t c = 'A'; c <= LAST_CASED; c++) {
+        if (c == 0x3400) c = 0xA640;   /* ideographs, Yi */
+        if (c == 0xAC00) c = 0xFB00;   /* Hangul, surrogates, private use */
+        if (c == 0x12000) c = 0x16E40; /* cuneiform, hieroglyphs */
+        if (c == 0x17000) c = 0x1E900; /* Tangut, notation */
+        if (!tri_unicode_in(c, 1u << TRI_LU | 1u << TRI_LL | 1u << TRI_LT | 1u << TRI_MN |
+                                   1u << TRI_NL | 1u << TRI_SO))
+            continue;
+        uint32_t f = fold(c);
+        if (f == c) continue;
+        if (n + 2 > MAX_PAIRS) break;
+        pairs[n++] = (tri_fold_pair){f, c};
+        pairs[n++] = (tri_fold_pair){f, f};
+    }
+    qsort(pairs, (size_t)n, sizeof *pairs, by_folded);
+    table->pairs = pairs;
+    table->n = n;
+    return true;
+}
+
+void tri_code_set_fold(tri_code_set *set, tri_fold_table *table, tri_arena *arena) {
+    if (!table->pairs && !make_pairs(table, arena)) {
+        set->failed = true;
+        return;
+    }
+    const tri_fold_pair *pairs = table->pairs;
+    tri_code_set out = {0};
+    tri_code_set_add_set(&out, set, arena);
+    for (int32_t i = 0, end; i < table->n; i = end) {
+        bool any = false;
+        for (end = i; end < table->n && pairs[end].folded == pairs[i].folded; end++)
+            any |= tri_code_set_has(set, pairs[end].code);
+        if (any) tri_code_set_add(&out, pairs[i].folded, pairs[i].folded, arena);
+        for (int32_t k = i; k < end && any; k++)
+            if (!tri_code_set_has(set, pairs[k].code))
+                tri_code_set_add(&out, pairs[k].code, pairs[k].code, arena);
+    }
+    tri_code_set_normalize(&out);
+    *set = out;
+}
