@@ -13,7 +13,7 @@
 #include "text/bpe.h"
 #include "text/gguf_vocab.h"
 #include "text/pre_names.h"
-#include "text/utf8.h"
+#include "text/unicode.h"
 
 enum { MAX_TOKENS = 1 << 24 };
 
@@ -145,7 +145,7 @@ static bool is_merged(uint8_t type) {
 static tri_status to_piece(
     const tri_gguf_vocab *v, tri_str token, bool bytes, tri_str *piece, tri_error *err) {
     *piece = (tri_str){0};
-    if (!token.len || tri_utf8_valid(token) != token.len) return TRI_OK;
+    if (!token.len || !tri_utf8_valid(token)) return TRI_OK;
     char *raw = tri_arena_alloc_aligned(&v->t->arena, token.len, 1);
     if (!raw) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a token of %zu bytes", token.len);
     size_t n = token.len;
@@ -178,7 +178,7 @@ static tri_status add_merges(
         size_t n_left = left.len, n_right = right.len;
         if (!out) break;
         if (bytes) {
-            if (tri_utf8_valid(merge) != merge.len) continue;
+            if (!tri_utf8_valid(merge)) continue;
             if (!tri_byte_level_undo(left, out, &n_left)) continue;
             if (!tri_byte_level_undo(right, out + n_left, &n_right)) continue;
             left = (tri_str){out, n_left};
