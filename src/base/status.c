@@ -91,6 +91,23 @@ void tri_error_context(tri_error *err, const char *format, ...) {
     set_message(err, text);
 }
 
+/* As errors put it: "what path: " or "what path/file: ". */
+static bool names_path(const char *message, const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    for (const char *at = message; n && (at = memmem(at, strlen(at), path, n)); at++) {
+        bool starts = at == message || at[-1] == ' ';
+        if (starts && (at[n] == ':' || at[n] == '/')) return true;
+    }
+    return false;
+}
+
+void tri_error_path(tri_error *err, const char *what, const char *path) {
+    if (!err || names_path(err->message, path)) return;
+    tri_error_context(err, "%s %s", what, path);
+}
+
 tri_status tri_fail_errno(tri_error *err, const char *format, ...) {
     int number = errno;
     tri_status status = number == ENOENT   ? TRI_E_NOT_FOUND

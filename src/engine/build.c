@@ -197,7 +197,7 @@ done:
     if (opened) tri_dir_writer_abandon(&dir);
     tri_source_close(source);
     building_deinit(&b);
-    if (rc) tri_error_context(err, "build %s", options->model_dir ? options->model_dir : "");
+    if (rc) tri_error_path(err, "build", options->model_dir ? options->model_dir : "");
     return rc;
 }
 

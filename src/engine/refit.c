@@ -163,7 +163,7 @@ done:
     tri_team_destroy(f.team);
     tri_source_close(f.source);
     tri_engine_close(f.engine);
-    if (rc) tri_error_context(err, "refit %s", engine_dir);
+    if (rc) tri_error_path(err, "refit", engine_dir);
     return rc;
 }
 

@@ -186,7 +186,7 @@ tri_status tri_source_open(
     tri_status rc =
         s->path ? open_source(s, err) : TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
     if (rc) {
-        tri_error_context(err, "model %s", path);
+        tri_error_path(err, "model", path);
         tri_source_close(s);
         return rc;
     }

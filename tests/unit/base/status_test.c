@@ -35,6 +35,32 @@ static void context_without_an_error_does_nothing(void **state) {
     assert_string_equal(err.message, "");
 }
 
+static void a_path_is_named_once(void **state) {
+    (void)state;
+    tri_error err = {0};
+    tri_error_path(&err, "model", "dir");
+    assert_string_equal(err.message, "");
+    tri_error_path(NULL, "model", "dir");
+    static const struct {
+        const char *first, *path, *then;
+    } cases[] = {
+        {"GGUF a.gguf: cut", "a.gguf", "GGUF a.gguf: cut"},
+        {"safetensors dir/m.st: cut", "dir", "safetensors dir/m.st: cut"},
+        {"safetensors dir/m.st: cut", "dir/", "safetensors dir/m.st: cut"},
+        {"dir: no such file", "dir", "dir: no such file"},
+        /* names of other things, and other paths, hold the letters */
+        {"a header is cut", "a", "model a: a header is cut"},
+        {"safetensors subdir/m.st: cut", "dir", "model dir: safetensors subdir/m.st: cut"},
+        {"safetensors dir2/m.st: cut", "dir", "model dir: safetensors dir2/m.st: cut"},
+        {"cut", "", "model : cut"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        (void)TRI_FAIL(&err, TRI_E_FORMAT, "%s", cases[i].first);
+        tri_error_path(&err, "model", cases[i].path);
+        assert_string_equal(err.message, cases[i].then);
+    }
+}
+
 static void messages_are_one_line_of_whole_characters(void **state) {
     (void)state;
     tri_error err = {0};
@@ -81,6 +107,7 @@ int main(void) {
         cmocka_unit_test(first_failure_is_told_and_context_goes_in_front),
         cmocka_unit_test(null_error_is_accepted),
         cmocka_unit_test(context_without_an_error_does_nothing),
+        cmocka_unit_test(a_path_is_named_once),
         cmocka_unit_test(messages_are_one_line_of_whole_characters),
         cmocka_unit_test(errno_chooses_the_status),
         cmocka_unit_test(names),
