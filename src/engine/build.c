@@ -42,12 +42,25 @@ static void building_deinit(building *b) {
     tri_plugin_set_close(&b->plugins);
 }
 
+/* An engine's instruction set is what its kernels may need, not all that the machine has. */
+static tri_status settle_isa(building *b, tri_error *err) {
+    const char *most = tri_isa_of(b->spec.isa);
+    const char *used = tri_kernels_isa(b->plugins.kernels, most);
+    if (b->options->cpu_isa && strcmp(used, most) != 0)
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+            "cpu_isa is '%s', which no kernel here uses; %s is the most that can be",
+            b->options->cpu_isa, tri_isa_shown(used));
+    b->spec.isa = tri_isa_shown(used);
+    b->facts = tri_target_facts(used);
+    return TRI_OK;
+}
+
 static tri_status building_init(building *b, const tri_build_options *options, tri_error *err) {
     *b = (building){.options = options};
     TRI_TRY(tri_spec_from_options(&b->spec, options, tri_machine_isa(), err));
-    b->facts = tri_target_facts(tri_isa_of(b->spec.isa));
     b->report = (tri_build_report){.progress = options->progress, .user = options->progress_user};
     tri_status rc = tri_plugin_set_open(&b->plugins, options->plugins, options->n_plugins, err);
+    if (!rc) rc = settle_isa(b, err);
     if (!rc) rc = tri_team_create(&b->team, options->n_threads, err);
     if (rc) building_deinit(b);
     return rc;
