@@ -11,6 +11,7 @@ enum { OWN_OPTIONS = 24 };
 typedef struct build_args {
     tri_build_options build;
     const char *checkpoint_dir, *kv_cache_type, *load_format;
+    bool use_weight_only;
     tri_option_list plugins;
     tri_option table[OWN_OPTIONS + TRI_PRECISION_OPTIONS + TRI_LEGACY_OPTIONS];
     int32_t n;
@@ -37,8 +38,7 @@ static void make_table(build_args *a) {
             1 << 24},
         {TRI_OPTION_I64, "max_seq_len", &b->max_seq_len, "N", "tokens a sequence (the model's)", 2,
             1 << 30},
-        {TRI_OPTION_I32, "max_beam_width", &b->max_beam_width, "N",
-            "1; beam search is not supported", 1, 1},
+        {TRI_OPTION_I64, "max_decoder_seq_len", &b->max_seq_len, "N", NULL, 2, 1 << 30},
         {TRI_OPTION_I32, "tokens_per_block", &b->tokens_per_block, "N",
             "of the paged KV cache (32)", 1, 1024},
         {TRI_OPTION_STRING, "kv_cache_type", &a->kv_cache_type, "paged", "the only kind here", 0,
@@ -48,6 +48,7 @@ static void make_table(build_args *a) {
             "tensor-parallel ranks (1, or the checkpoint's)", 1, 1024},
         {TRI_OPTION_I32, "pp_size", &b->pp_size, "N", "pipeline stages (1, or the checkpoint's)", 1,
             1024},
+        {TRI_OPTION_SWITCH, "use_weight_only", &a->use_weight_only, NULL, NULL, 0, 0},
     };
     int32_t n = sizeof own / sizeof *own;
     for (int32_t i = 0; i < n; i++)
@@ -78,6 +79,7 @@ static int check(build_args *a) {
     if (strcmp(a->load_format, "auto") != 0 && strcmp(a->load_format, "dummy") != 0) {
         return wrong("--load_format is '%s'; auto or dummy is wanted", a->load_format);
     }
+    if (a->use_weight_only && !b->weight_only) b->weight_only = "int8";
     b->dummy_weights = !strcmp(a->load_format, "dummy");
     b->plugins = a->plugins.items;
     b->n_plugins = a->plugins.n;

@@ -92,7 +92,11 @@ def test_unknown_names_the_nearest(args, suggestion):
         (["run", "x", "--json"], "--json"),
         (["build", "--output_dir", "x"], "--model_dir"),
         (["build", "--model_dir", "x"], "--output_dir"),
-        (["build", "--model_dir", "x", "--output_dir", "y", "--max_beam_width", "4"], "beam"),
+        (["run", "x", "--prompt", "a", "--stop", ""], "--stop is empty"),
+        (["run", "x", "--prompt", "a", "--raw", "--system", "b"], "--system"),
+        (["run", "x", "--seed", "-5"], "from 0 to 18446744073709551615"),
+        (["run", "x", "--threads", "1025"], "from 1 to 1024"),
+        (["build", "--model_dir", "x", "--output_dir", "y", "--max_beam_width", "4"], "beam search"),
         (["build", "--model_dir", "x", "--output_dir", "y", "--lora_plugin", "auto"], "LoRA"),
         (["refit", "--engine_dir", "x"], "--checkpoint_dir"),
     ],
@@ -141,6 +145,77 @@ def test_trtllm_build(scratch):
     assert "--max_batch_size" not in warnings[0]
     assert json.loads((engine / "config.json").read_text())["build_config"]["max_batch_size"] == 4
     assert (engine / "rank0.engine").exists()
+
+
+# Of trtllm-build, those that have a meaning here; those about how TensorRT does it; those that ask
+# for what is not here, with a value that asks for nothing.
+DONE = "max_batch_size max_num_tokens max_seq_len max_decoder_seq_len tokens_per_block".split()
+IGNORED = """
+    max_input_len max_output_len max_encoder_input_len opt_num_tokens workers input_timing_cache
+    output_timing_cache profiling_verbosity weight_streaming weight_sparsity fast_build log_level
+    enable_debug_output visualize_network monitor_memory logits_dtype gather_context_logits
+    gather_generation_logits gather_all_token_logits max_lora_rank lora_ckpt_source gpus_per_node
+    cluster_key gpt_attention_plugin bert_attention_plugin nccl_plugin moe_plugin
+    mamba_conv1d_plugin lookup_plugin context_fmha context_fmha_fp32_acc bert_context_fmha_fp32_acc
+    remove_input_padding paged_kv_cache paged_state use_paged_context_fmha use_fp8_context_fmha
+    use_context_fmha_for_generation use_custom_all_reduce multi_block_mode enable_xqa
+    attention_qk_half_accumulation use_fused_mlp gemm_plugin explicitly_disable_gemm_plugin
+    gemm_swiglu_plugin low_latency_gemm_plugin low_latency_gemm_swiglu_plugin gemm_allreduce_plugin
+    fp8_rowwise_gemm_plugin reduce_fusion user_buffer norm_quant_fusion fuse_fp4_quant
+    multiple_profiles pp_reduce_scatter""".split()
+REFUSED = {
+    "max_beam_width": "1",
+    "max_prompt_embedding_table_size": "0",
+    "max_multimodal_len": "0",
+    "lora_dir": None,
+    "lora_plugin": "disable",
+    "dora_plugin": "disable",
+    "lora_target_modules": None,
+    "speculative_decoding_mode": None,
+    "max_draft_len": "0",
+    "streamingllm": "disable",
+    "auto_parallel": "1",
+    "model_config": None,
+    "build_config": None,
+    "model_cls_file": None,
+    "model_cls_name": None,
+}
+
+
+def test_flags_of_trtllm_build():
+    """Each is known: followed, ignored with a warning, or refused with a reason."""
+    done = [arg for flag in DONE for arg in (f"--{flag}", 4)]
+    assert trireme("build", *done, code=2).err == trireme("build", code=2).err
+    ignored = [arg for flag in IGNORED for arg in (f"--{flag}", "enable")]
+    warning, missing = trireme("build", *ignored, code=2).err.splitlines()
+    assert warning.split(":")[-1].split() == [f"--{flag}" for flag in IGNORED]
+    assert "--checkpoint_dir" in missing
+    for flag, off in REFUSED.items():
+        message = trireme("build", f"--{flag}", "4", code=2).err
+        assert message.startswith(f"trireme build: --{flag}: ") and len(message.split()) > 6
+        if off:
+            assert trireme("build", f"--{flag}", off, code=2).err == missing + "\n"
+
+
+def test_use_weight_only(scratch):
+    """As convert_checkpoint.py has it: int8, unless another precision is named."""
+    engine = harness.build(family("llama_tied"), scratch / "e", "--use_weight_only")
+    assert re.search(r"\bi8\b", trireme("inspect", engine, "--weights").out)
+
+
+def test_misfit_of_int4_groups(scratch):
+    """The way out that the message names is one."""
+    args = ["build", "--model_dir", family("llama_tied"), "--output_dir", scratch / "e"]
+    args += ["--weight_only_precision", "int4", "--group_size"]
+    message = refused(*args, 1024)
+    (value,) = re.findall(r"or (\S+) for one scale a row", message)
+    trireme(*args, value)
+
+
+def test_instruction_set_without_kernels(scratch):
+    args = ["build", "--model_dir", family("llama_tied"), "--output_dir", scratch / "e"]
+    message = refused(*args, "--cpu_isa", "amx")
+    assert "'amx'" in message and not (scratch / "e").exists()
 
 
 def test_trtllm_refit(scratch):
