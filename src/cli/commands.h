@@ -32,7 +32,7 @@ typedef struct tri_progress {
     const char *what; /* last shown */
     int64_t shown_ns;
     int32_t shown_percent;
-    int64_t started_ns;
+    int64_t started_ns, total_bytes;
 } tri_progress;
 
 void tri_progress_init(tri_progress *progress);
@@ -40,3 +40,5 @@ void tri_progress_show(void *progress, const char *what, int64_t done, int64_t t
 void tri_progress_end(tri_progress *progress);
 
 #endif
+/* The library's warnings as lines for people on stderr; over a progress line, if one is drawn. */
+void tri_show_warnings(tri_progress *over);

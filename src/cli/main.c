@@ -97,6 +97,7 @@ static int dispatch(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    tri_show_warnings(NULL);
     int status = dispatch(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     perror("trireme: cannot write the output");
