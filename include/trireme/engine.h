@@ -37,6 +37,7 @@ typedef struct tri_build_options {
     int32_t tokens_per_block; /* [32] */
     bool strip_plan;          /* leave the weights out; refit fills them in */
     bool dummy_weights;       /* load_format dummy */
+    bool dry_run; /* all of a build but its output: progress is told the bytes of the weights */
     const char *const *plugins; /* shared libraries */
     int32_t n_plugins;
     int32_t n_threads; /* for packing [all] */
@@ -57,8 +58,9 @@ TRI_API tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader rea
     const tri_build_options *options, tri_error *err);
 
 /* Builds into the cache unless an engine for the same input (headers, sizes and times of its files)
- * and options is there already; path (room bytes) gets its directory.  `options->output_dir` is
- * ignored.  cache_dir NULL: $XDG_CACHE_HOME/trireme is the caller's to find (cli does). */
+ * and options is there already; path (room bytes) gets its directory.  `options->output_dir` and
+ * dry_run are ignored.  cache_dir NULL: $XDG_CACHE_HOME/trireme is the caller's to find (cli does).
+ */
 TRI_API tri_status tri_build_cached(const tri_build_options *options, const char *cache_dir,
     char *path, size_t room, bool *built, tri_error *err);
 

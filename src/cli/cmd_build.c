@@ -31,6 +31,9 @@ static void make_table(build_args *a) {
             "dummy: random weights, from config.json alone", 0, 0},
         {TRI_OPTION_SWITCH, "strip_plan", &b->strip_plan, NULL,
             "leave the weights out; `trireme refit` fills them in", 0, 0},
+        {TRI_OPTION_SWITCH, "dry_run", &b->dry_run, NULL,
+            "go through the whole build but write nothing: does it build, how large will it be?", 0,
+            0},
         {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits (hints: each can be changed at run)", 0, 0},
         {TRI_OPTION_I32, "max_batch_size", &b->max_batch_size, "N", "sequences at once (8)", 1,
             65536},
@@ -113,6 +116,11 @@ int tri_cmd_build(int argc, char **argv) {
     tri_status status = tri_build(&a.build, &err);
     tri_progress_end(&progress);
     if (status) return tri_report("build", &err);
+    if (a.build.dry_run) {
+        printf("%s: would be built, its weights take %.1f MB; nothing was written\n",
+            a.build.output_dir, (double)progress.total_bytes / 1e6);
+        return 0;
+    }
     printf("%s: built in %.2f s\n", a.build.output_dir, (double)(tri_clock_ns() - started) / 1e9);
     return 0;
 }

@@ -34,6 +34,11 @@ tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes
     return TRI_OK;
 }
 
+static void report_plan(const building *b) {
+    const tri_build_report *report = &b->report;
+    if (report->progress) report->progress(report->user, "planned", 0, report->total);
+}
+
 static void building_deinit(building *b) {
     for (int32_t i = 0; b->ranks && i < b->n_ranks; i++)
         tri_rank_close(&b->ranks[i]);
@@ -197,7 +202,9 @@ tri_status tri_build(const tri_build_options *options, tri_error *err) {
     if (rc) goto done;
     take_model(&b, source);
     rc = lower_model(&b, source, err);
-    if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
+    if (!rc) report_plan(&b);
+    if (rc || options->dry_run) goto done;
+    rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
     opened = true;
     rc = write_model(&b, source, dir.path, err);
@@ -296,7 +303,9 @@ tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void 
     }
     rc = lower_rank(&b, 0, own, err);
     if (!rc) rc = check_weight_only(&b, err);
-    if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
+    if (!rc) report_plan(&b);
+    if (rc || options->dry_run) goto done;
+    rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
     opened = true;
     rc = write_own(&b, read, user, dir.path, err);

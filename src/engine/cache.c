@@ -112,6 +112,7 @@ static tri_status build_under_lock(const tri_build_options *options, const char 
     tri_status rc = TRI_OK;
     bool there = is_engine(dir, arena); /* another process made it while we waited */
     own.output_dir = dir;
+    own.dry_run = false;
     if (!there) rc = tri_build(&own, err);
     tri_file_lock_release(&lock);
     if (!rc) *built = !there;

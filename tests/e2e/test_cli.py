@@ -212,6 +212,17 @@ def test_misfit_of_int4_groups(scratch):
     trireme(*args, value)
 
 
+def test_dry_run(scratch):
+    """All that a build would say, and nothing of what it would write."""
+    engine = harness.build(family("llama_tied"), scratch / "e")
+    before = {path: path.stat().st_mtime_ns for path in scratch.rglob("*")}
+    args = ["build", "--dry_run", "--output_dir", engine, "--model_dir"]
+    out = trireme(*args, family("llama_tied"), "--dtype", "float32").out
+    assert "would be built" in out and not re.search(r"\b0\.0 MB", out)
+    assert "/nowhere" in refused(*args, "/nowhere")
+    assert {path: path.stat().st_mtime_ns for path in scratch.rglob("*")} == before
+
+
 def test_instruction_set_without_kernels(scratch):
     args = ["build", "--model_dir", family("llama_tied"), "--output_dir", scratch / "e"]
     message = refused(*args, "--cpu_isa", "amx")
