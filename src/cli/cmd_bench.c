@@ -18,7 +18,7 @@ typedef struct bench_args {
     tri_option_list plugins;
     const char *path;
     int32_t input_len, output_len, batch, repeat;
-    bool json, profile;
+    bool json, profile, verify;
 } bench_args;
 
 typedef struct bench_result {
@@ -168,7 +168,7 @@ static void print_profile(tri_plan *plan) {
 static tri_status bench(bench_args *a, tri_error *err) {
     tri_engine *engine = NULL;
     tri_executor *executor = NULL;
-    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, err));
+    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, a->verify, err));
     tri_engine_info info;
     tri_engine_get_info(engine, &info);
     tri_status rc = tri_executor_create(&executor, engine,
@@ -214,8 +214,10 @@ int tri_cmd_bench(int argc, char **argv) {
         {TRI_OPTION_I32, "repeat", &a.repeat, "N", "rounds; the best one counts (3)", 1, 1000},
         {TRI_OPTION_SWITCH, "profile", &a.profile, NULL, "time by kernel", 0, 0},
         {TRI_OPTION_SWITCH, "json", &a.json, NULL, "one line of JSON", 0, 0},
+        {TRI_OPTION_SWITCH, "verify", &a.verify, NULL,
+            "check the checksum of every weight of the engine first", 0, 0},
     };
-    int32_t n = 6 + tri_precision_options(&a.build, &a.plugins, table + 6);
+    int32_t n = 7 + tri_precision_options(&a.build, &a.plugins, table + 7);
     const tri_usage usage = {.command = "trireme bench",
         .summary = "Measures prefill and decode on random prompts.",
         .synopsis = "PATH [--input_len N] [--output_len N] [--batch N] [options]",

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "cli/build_options.h"
 #include "cli/commands.h"
 
 enum { PATH_BYTES = 4096 };
@@ -15,13 +16,14 @@ static bool is_engine(const char *path) {
 }
 
 static tri_status open_engine(tri_engine **engine, const char *dir, const char *cache,
-    const tri_build_options *build, tri_error *err) {
+    const tri_build_options *build, bool verify, tri_error *err) {
     TRI_TRY(tri_engine_open(engine, dir,
         &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
             .plugins = build->plugins,
             .n_plugins = build->n_plugins,
             .cache_dir = cache,
-            .cpu_isa = build->cpu_isa},
+            .cpu_isa = build->cpu_isa,
+            .verify_weights = verify},
         err));
     tri_engine_info info;
     tri_engine_get_info(*engine, &info);
@@ -47,23 +49,31 @@ static tri_status build_into(
 
 /* What is damaged or of another version in the cache is no loss: it is made anew. */
 static tri_status open_cached(
-    tri_engine **engine, const char *cache, tri_build_options *build, tri_error *err) {
+    tri_engine **engine, const char *cache, tri_build_options *build, bool verify, tri_error *err) {
     char dir[PATH_BYTES];
     tri_error why = {0};
     TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
-    tri_status rc = open_engine(engine, dir, cache, build, &why);
+    tri_status rc = open_engine(engine, dir, cache, build, verify, &why);
     if (rc == TRI_E_FORMAT || rc == TRI_E_CHECKSUM || rc == TRI_E_VERSION) {
         fprintf(stderr, "building again: %s\n", why.message);
         TRI_TRY(tri_path_remove_tree(dir, err));
         TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
-        return open_engine(engine, dir, cache, build, err);
+        return open_engine(engine, dir, cache, build, verify, err);
     }
     if (rc && err) *err = why;
     return rc;
 }
 
+static tri_status refuse_build_options(
+    const char *path, const tri_build_options *build, tri_error *err) {
+    const char *flag = tri_first_build_option(build);
+    if (!flag) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_ARGUMENT,
+        "%s is an engine, already built: --%s belongs to `trireme build`", path, flag);
+}
+
 tri_status tri_engine_for(
-    tri_engine **engine, const char *path, tri_build_options *build, tri_error *err) {
+    tri_engine **engine, const char *path, tri_build_options *build, bool verify, tri_error *err) {
     char cache[PATH_BYTES];
     bool has_cache = tri_cache_dir(cache, sizeof cache);
     if (!tri_path_exists(path)) {
@@ -72,12 +82,16 @@ tri_status tri_engine_for(
             "is wanted",
             path);
     }
-    if (is_engine(path)) return open_engine(engine, path, has_cache ? cache : NULL, build, err);
+    if (is_engine(path)) {
+        TRI_TRY(refuse_build_options(path, build, err));
+        return open_engine(engine, path, has_cache ? cache : NULL, build, verify, err);
+    }
     if (!has_cache) {
         return TRI_FAIL(err, TRI_E_NOT_FOUND,
-            "no place for the engine: neither XDG_CACHE_HOME nor HOME is set; set one, or build "
+            "no place for the engine: neither XDG_CACHE_HOME nor HOME is an absolute path; set "
+            "one, or build "
             "with `trireme build` and run that");
     }
     build->model_dir = path;
-    return open_cached(engine, cache, build, err);
+    return open_cached(engine, cache, build, verify, err);
 }

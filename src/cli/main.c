@@ -51,9 +51,9 @@ int tri_report(const char *name, const tri_error *err) {
 bool tri_cache_dir(char *path, size_t room) {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int n = -1;
-    if (xdg && *xdg) {
+    if (xdg && *xdg == '/') {
         n = snprintf(path, room, "%s/trireme", xdg);
-    } else if (home && *home) {
+    } else if (home && *home == '/') {
         n = snprintf(path, room, "%s/.cache/trireme", home);
     }
     return n > 0 && (size_t)n < room;

@@ -317,6 +317,17 @@ def test_prompt_file(auto_engine, scratch):
     assert "missing.txt" in refused("run", auto_engine, "--prompt_file", scratch / "missing.txt")
 
 
+def test_prompt_from_a_pipe(auto_engine, scratch):
+    """As a shell's <(command) gives it."""
+    pipe = scratch / "pipe"
+    os.mkfifo(pipe)
+    args = [TRIREME, "run", auto_engine, "--raw", "--max_tokens", 1, "--json", "--prompt_file", pipe]
+    process = subprocess.Popen([str(a) for a in args], stdout=subprocess.PIPE, env=harness.environment())
+    pipe.write_text("Hello world")
+    assert json.loads(process.communicate(timeout=60)[0])["prompt_ids"] == [19556, 905]
+    assert "Is a directory" in refused("run", auto_engine, "--prompt_file", scratch)
+
+
 def test_prompt_that_is_no_text(auto_engine, scratch):
     """Bytes that are no UTF-8 are taken with --raw; a NUL ends no prompt unsaid."""
     path = scratch / "bytes"
@@ -353,8 +364,81 @@ def test_max_seq_len_ends_a_generation(auto_engine):
 
 def test_empty_prompt(auto_engine):
     """Nothing to go on from is said; an empty question is asked."""
-    assert refused("run", auto_engine, "--raw", "--prompt", "")
+    assert "no tokens" in refused("run", auto_engine, "--raw", "--prompt", "")
     assert len(run_json(auto_engine, "--prompt", "", "--max_tokens", 2)["prompt_ids"]) > 10
+
+
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("dtype", "float32"),
+        ("activation_dtype", "float32"),
+        ("kv_cache_dtype", "float32"),
+        ("weight_only_precision", "int8"),
+        ("group_size", 64),
+        ("target", "cuda"),
+    ],
+)
+def test_an_engine_is_built_already(auto_engine, flag, value):
+    for command in ["run", "--prompt", "x"], ["bench"]:
+        message = refused(command[0], auto_engine, *command[1:], f"--{flag}", value)
+        assert str(auto_engine) in message and f"--{flag}" in message and "trireme build" in message
+
+
+def test_verify(scratch):
+    """A bit in the weights is nobody's business until asked."""
+    engine = harness.build(SMOLLM2, scratch / "e", "--max_seq_len", 64)
+    run = ["run", engine, "--prompt", "x", "--max_tokens", 1]
+    bench = ["bench", engine, "--input_len", 4, "--output_len", 2, "--repeat", 1]
+    for args in run, bench:
+        trireme(*args, "--verify")
+    with open(engine / "rank0.engine", "r+b") as f:
+        f.seek(-5000, os.SEEK_END)
+        byte = f.read(1)[0]
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte ^ 4]))
+    for args in run, bench:
+        trireme(*args)
+        assert "checksum" in refused(*args, "--verify")
+
+
+def test_model_without_a_tokenizer(scratch):
+    """Said before anything is built, of the model that lacks it."""
+    model, cache = family("llama_tied"), scratch / "cache"
+    message = refused("run", model, "--raw", "--prompt", "x", cache=cache)
+    assert str(model) in message and "tokenizer.json" in message and not cache.exists()
+    assert "config.json" in refused("run", scratch, "--prompt", "x", cache=cache)
+    assert "/nowhere" in refused("run", "/nowhere", "--prompt", "x", cache=cache)
+
+
+# ---- what is said when something is wrong ----
+
+
+@pytest.mark.parametrize("command", ["build", "convert"])
+def test_a_path_is_named_once(command, scratch):
+    path = scratch / "cut.gguf"
+    path.write_bytes(SMOLLM2.read_bytes()[:100000])
+    message = refused(command, "--model_dir", path, "--output_dir", scratch / "o")
+    assert message.count(path.name) == 1 and "truncated" in message
+
+
+def test_warnings_are_for_people(scratch):
+    """No time, no level of a log."""
+    model = harness.copy_family("llama_tied", scratch / "m")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "novelty": 1}))
+    args = ["build", "--model_dir", model, "--output_dir", scratch / "e"]
+    (line,) = trireme(*args).err.splitlines()
+    assert line.startswith("warning: config ") and "novelty" in line
+    assert re.search(
+        r"^warning: build .*max_seq_len=1024", trireme(*args, "--max_seq_len", 1024).err, re.M
+    )
+
+
+def test_packing_again_is_told_once(auto_engine, scratch):
+    args = ["run", auto_engine, "--prompt", "x", "--max_tokens", 1, "--cpu_isa", "generic"]
+    result = trireme(*args, "--quiet", cache=scratch / "cache")
+    assert result.err.count("packed again") == 1
 
 
 # ---- cache ----
@@ -403,6 +487,16 @@ def test_no_place_for_a_cache():
     assert "XDG_CACHE_HOME" in result.stderr and "trireme build" in result.stderr
 
 
+def test_relative_place_for_a_cache(scratch):
+    """Is none, says the XDG base directory specification: HOME's is taken."""
+    (scratch / "home").mkdir()
+    args = [TRIREME, "run", SMOLLM2, "--raw", "--prompt", "x", "--max_tokens", "1"]
+    environment = {**os.environ, "XDG_CACHE_HOME": "relative", "HOME": str(scratch / "home")}
+    subprocess.run(args, check=True, capture_output=True, env=environment, cwd=scratch)
+    assert [p.name for p in scratch.iterdir()] == ["home"]
+    assert list((scratch / "home/.cache/trireme").rglob("rank0.engine"))
+
+
 # ---- progress ----
 
 
@@ -410,6 +504,24 @@ def test_progress_in_plain_lines(scratch):
     result = trireme("build", "--model_dir", SMOLLM2, "--output_dir", scratch / "e")
     assert "\r" not in result.err and "\x1b" not in result.err
     assert "built in" in result.out
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_progress_fits_a_terminal(scratch, columns):
+    """One line drawn over itself: never so wide that it would wrap, whatever tensors are called."""
+    args = ["convert", "--model_dir", SMOLLM2, "--output_dir", scratch / "c"]
+    seen = Terminal(*args, columns=columns).read_all()
+    *drawn, rest = seen.split("\r\x1b[K")[1:]
+    assert len(drawn) > 10 and max(map(len, drawn)) < columns
+    assert all(re.fullmatch(r" *\d+% \[[#.]*.*", line) for line in drawn)
+    assert "\x1b" not in rest and rest.startswith(str(scratch))
+    if columns == 120:
+        assert any("transformer.layers.0." in line for line in drawn)
+
+
+def test_progress_on_a_dumb_terminal(scratch):
+    args = ["convert", "--model_dir", SMOLLM2, "--output_dir", scratch / "c"]
+    assert "\x1b" not in Terminal(*args, term="dumb").read_all()
 
 
 # ---- bench ----
@@ -445,14 +557,22 @@ def test_chat_remembers(auto_engine):
     assert second > first and second > len(alone["prompt_ids"]) + 10
 
 
+def test_failed_turns_of_a_script(auto_engine):
+    """The way on is told, and the exit status tells of it."""
+    lines = "word " * 100 + "\n/reset\nHi\n"
+    result = trireme("run", auto_engine, "--max_seq_len", 64, "--max_tokens", 2, stdin=lines, code=1)
+    assert "/reset" in result.err and result.err.count("decode") == 1
+
+
 class Terminal:
     """A process on a pseudo-terminal of its own."""
 
-    def __init__(self, *args):
+    def __init__(self, *args, term="xterm", columns=80):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            termios.tcsetwinsize(0, (24, columns))
             os.chdir(harness.ROOT)
-            environment = {**harness.environment(), "TERM": "xterm", "LC_ALL": "C"}
+            environment = {**harness.environment(), "TERM": term, "LC_ALL": "C"}
             os.execve(TRIREME, [str(a) for a in (TRIREME, *args)], environment)
         self.seen, self.at = "", 0
 
@@ -493,6 +613,17 @@ class Terminal:
         os.kill(self.pid, signal.SIGKILL)
         raise AssertionError(f"still running: {self.seen!r}")
 
+    def read_all(self):
+        """What it writes until it ends."""
+        while True:
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                return self.seen
+            if not data:
+                return self.seen
+            self.seen += data.decode("utf-8", "replace")
+
     def close(self):
         os.close(self.fd)
 
@@ -508,7 +639,6 @@ def chat(request, auto_engine):
 def test_interrupt_stops_an_answer_not_the_chat(chat):
     """Ctrl-C while an answer comes, which would go on for long: it ends, and the next question is
     answered to its end."""
-    chat.write("\x03")  # nothing to stop yet
     chat.write("Write a long story about a river and a mountain.\r")
     chat.read_until(r"mountain\.\r\n\w+ \w+ \w+")
     chat.write("\x03")
@@ -519,6 +649,26 @@ def test_interrupt_stops_an_answer_not_the_chat(chat):
     chat.read_prompt()
     chat.write("What is 2 + 2?\r")
     assert chat.read_until(r", (stop|length|cancelled)\r\n").endswith("stop\r\n")
+    chat.read_prompt()
+    chat.write("/exit\r")
+    assert chat.wait() == 0
+
+
+@pytest.mark.parametrize("chat", [["--max_tokens", 1]], indirect=True)
+def test_interrupt_drops_a_line(chat, auto_engine):
+    """What was typed is gone; with nothing typed there is a new prompt all the same."""
+    chat.write("abc")
+    chat.read_until("abc")
+    chat.write("\x03")
+    chat.read_until(r"\^C\r\n")
+    chat.read_prompt()
+    chat.write("\x03")
+    chat.read_until(r"\^C\r\n")
+    chat.read_prompt()
+    chat.write("Hello\r")
+    chat.read_until(r"prompt (\d+) tokens")
+    (n,) = re.findall(r"prompt (\d+) tokens", chat.seen)
+    assert int(n) == len(run_json(auto_engine, "--prompt", "Hello", "--max_tokens", 1)["prompt_ids"])
     chat.read_prompt()
     chat.write("/exit\r")
     assert chat.wait() == 0
@@ -540,16 +690,33 @@ def test_typed_text_is_utf8(chat, auto_engine):
     assert int(n) == len(wanted)
 
 
-def test_interrupt_of_a_single_prompt(auto_engine):
-    """What came so far is kept; the process says that it was cut short."""
-    process = subprocess.Popen(
-        [str(a) for a in (TRIREME, "run", auto_engine, "--raw", "--prompt", "1, 2, 3, 4,")],
+def start(*args):
+    return subprocess.Popen(
+        [str(a) for a in (TRIREME, "run", *args)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=harness.environment(),
     )
+
+
+def test_interrupt_of_a_single_prompt(auto_engine):
+    """What came so far is kept; the process says that it was cut short."""
+    process = start(auto_engine, "--raw", "--prompt", "1, 2, 3, 4,")
     first = os.read(process.stdout.fileno(), 1)  # it has begun to answer
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert first and process.returncode in (0, 130)
+    assert first and process.returncode == 130
     assert b"cancelled" in err
+
+
+def test_interrupt_of_a_script(auto_engine):
+    """Ends it: the lines that follow are not asked."""
+    process = start(auto_engine)
+    process.stdin.write(b"Write a long story about a river and a mountain.\nHi\n")
+    process.stdin.flush()
+    first = os.read(process.stdout.fileno(), 1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert first and process.returncode == 130
+    assert err.count(b"decode") == 1
