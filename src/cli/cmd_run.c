@@ -70,7 +70,7 @@ static void make_table(run_args *a) {
         {TRI_OPTION_U64, "seed", &s->seed, "N", "the same seed gives the same text (0)", 0, 0},
         {TRI_OPTION_LIST, "stop", &a->stops, "TEXT", "stop before this text; may be given again", 0,
             0},
-        {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits", 0, 0},
+        {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits and checks", 0, 0},
         {TRI_OPTION_I64, "max_seq_len", &a->max_seq_len, "N",
             "tokens of prompt and answer together (the model's, if the KV cache holds them)", 2,
             1 << 30},

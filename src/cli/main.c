@@ -70,6 +70,14 @@ static int unknown_command(const char *name) {
     return 2;
 }
 
+static int help_of(const char *name) {
+    char flag[] = "--help", *argv[] = {flag};
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (!strcmp(name, commands[i].name)) return commands[i].run(1, argv);
+    }
+    return unknown_command(name);
+}
+
 static int dispatch(int argc, char **argv) {
     const char *program = argc > 0 ? tri_path_base(argv[0]) : "trireme";
     for (int i = 0; i < N_COMMANDS; i++) {
@@ -82,6 +90,7 @@ static int dispatch(int argc, char **argv) {
         return 2;
     }
     const char *name = argv[1];
+    if (!strcmp(name, "help") && argc > 2) return help_of(argv[2]);
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         print_help();
         return 0;

@@ -54,17 +54,17 @@ void tri_options_help(const tri_usage *usage) {
         print_wrapped(o->help, HELP_COLUMN);
     }
     if (ignored) {
-        printf("\naccepted for old scripts, without effect\n  ");
-        int column = 2;
+        printf("\naccepted for old scripts, without effect\n ");
+        int column = 1;
         for (int32_t i = 0; i < usage->n_options; i++) {
             const tri_option *o = &usage->options[i];
             if (o->kind != TRI_OPTION_IGNORED) continue;
             int n = (int)strlen(o->name) + 3;
             if (column + n > HELP_WIDTH) {
-                printf("\n  ");
-                column = 2;
+                printf("\n ");
+                column = 1;
             }
-            column += printf("--%s ", o->name);
+            column += printf(" --%s", o->name);
         }
         printf("\n");
     }
@@ -251,6 +251,11 @@ int tri_options_parse(const tri_usage *usage, int argc, char **argv, const char 
         if (!strncmp(argv[i], "--", 2) && argv[i][2]) {
             int rc = parse_flag(usage, argc, argv, &i, ignored, &n_ignored);
             if (rc) return rc;
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            fprintf(stderr,
+                "%s: %s is no flag; flags are words after two dashes\n(%s --help lists them)\n",
+                usage->command, argv[i], usage->command);
+            return TRI_OPTIONS_WRONG;
         } else if (n == usage->max_positionals) {
             fprintf(stderr, "%s: '%s' is one argument too many\nusage: %s %s\n", usage->command,
                 argv[i], usage->command, usage->synopsis);

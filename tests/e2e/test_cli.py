@@ -33,7 +33,8 @@ def test_help():
 def test_help_of_commands(command):
     text = trireme(command, "--help").out
     assert f"usage: trireme {command}" in text and "examples" in text
-    assert trireme(command, "-h").out == text
+    assert trireme(command, "-h").out == trireme("help", command).out == text
+    assert not re.search(" $", text, re.M)
     assert max(map(len, text.splitlines())) <= 100
     flags = set(re.findall(r"^  --(\w+)", text, re.M))
     assert flags
@@ -67,6 +68,7 @@ def test_version():
     "args, suggestion",
     [
         (["biuld"], "'build'"),
+        (["help", "biuld"], "'build'"),
         (["run", "x", "--max_token", "3"], "--max_tokens"),
         (["build", "--ouput_dir", "x"], "--output_dir"),
         (["convert", "--model-dri", "x"], "--model_dir"),
@@ -84,6 +86,7 @@ def test_unknown_names_the_nearest(args, suggestion):
     [
         (["run"], "usage"),
         (["run", "a", "b"], "'b'"),
+        (["run", "a", "-p", "b"], "-p"),
         (["run", "x", "--prompt"], "--prompt"),
         (["run", "x", "--max_tokens", "many"], "'many'"),
         (["run", "x", "--max_tokens", "-3"], "'-3'"),
