@@ -14,7 +14,7 @@ int tri_cmd_inspect(int argc, char **argv);
 int tri_cmd_run(int argc, char **argv);
 int tri_cmd_bench(int argc, char **argv);
 
-/* "trireme run: message" on stderr; returns 1. */
+/* "trireme run: message" on stderr; returns 1, or 128 + the signal that cancelled the work. */
 int tri_report(const char *command, const tri_error *err);
 
 /* $XDG_CACHE_HOME/trireme, or ~/.cache/trireme; false when neither variable is set. */
