@@ -538,3 +538,16 @@ def test_option_that_cannot_be(args, named, scratch):
     )
     assert named in message
     assert entries(scratch) == []
+
+
+# ---- bench ----
+
+
+def test_bench_counts_the_tokens_asked_for(auto_engine):
+    """Sequences whose last block is half full: each has room to its end, and none is computed twice."""
+    arguments = ["bench", auto_engine, "--input_len", 32, "--output_len", 8, "--batch", 4, "--repeat", 1]
+    text = trireme(*arguments).out
+    assert "for 128 tokens" in text and "computed again" not in text
+    result = json.loads(trireme(*arguments, "--json").out)
+    assert result["preemptions"] == 0
+    assert all(isinstance(result[k], int) for k in ("batch", "input_len", "output_len", "weight_bytes"))

@@ -283,6 +283,8 @@ static void test_memory_need(void **state) {
     assert_true(need.weight_bytes > 0 && need.activation_bytes > 0 && need.step_bytes > 0);
     OK(tri_engine_memory_need(engine, 0, 0, 0, 0, &twice, err));
     assert_true(twice.kv_bytes >= (int64_t)8 * GOLDEN_MAX_LEN * 128);
+    OK(tri_engine_memory_need(engine, 4, 64, 33, 0, &twice, err)); /* 2 blocks of 32 each */
+    assert_int_equal(2 * twice.kv_bytes, need.kv_bytes);
     FAILS(TRI_E_ARGUMENT, tri_engine_memory_need(engine, 1, 1, 1, -5, &need, err), "kv_tokens");
     tri_engine_close(engine);
     own_weights_free(&w);
