@@ -1,9 +1,11 @@
 #include "engine/refit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/codec.h"
 #include "base/file.h"
 #include "engine/derive.h"
 #include "engine/engine.h"
@@ -32,6 +34,55 @@ static tri_status compare(const char *engine, const char *model, tri_error *err)
     }
 }
 
+typedef struct dims_text {
+    char s[64];
+} dims_text;
+
+static dims_text dims_of(const tri_type *type) {
+    dims_text out = {.s = "["};
+    size_t n = 1;
+    for (int32_t i = 0; i < type->n_dims && n < sizeof out.s - 24; i++)
+        n += (size_t)snprintf(
+            out.s + n, sizeof out.s - n, "%s%" PRId64, i ? "," : "", type->dims[i]);
+    (void)snprintf(out.s + n, sizeof out.s - n, "]");
+    return out;
+}
+
+static bool same_dims(const tri_type *a, const tri_type *b) {
+    return a->n_dims == b->n_dims &&
+           memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) == 0;
+}
+
+/* A weight of the engine, as the model has it: told before graphs are compared, in which the
+ * model's weights are given the engine's types. */
+static tri_status check_weight(
+    const tri_node *node, const tri_source *source, int32_t rank, tri_error *err) {
+    const char *name = tri_node_string(node, "name");
+    const tri_type *due = &node->results[0]->type;
+    int32_t index = tri_source_find(source, rank, name);
+    if (index < 0)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "it is not the engine's model: it has no %s", name);
+    const tri_type *type = &tri_source_get(source, rank, index)->type;
+    if (!same_dims(type, due))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "it is not the engine's model: %s is %s here and %s in the engine", name,
+            dims_of(type).s, dims_of(due).s);
+    if (tri_dtype_get(due->dtype)->is_block && type->dtype != due->dtype)
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "%s is %s here and %s in the engine, and blocks are not made anew: refit from a GGUF "
+            "file of the same types, or build an engine of this model",
+            name, tri_dtype_name(type->dtype), tri_dtype_name(due->dtype));
+    return TRI_OK;
+}
+
+static tri_status check_weights(
+    const tri_graph *engine, const tri_source *source, int32_t rank, tri_error *err) {
+    for (const tri_node *node = engine->first; node; node = node->next) {
+        if (node->op == TRI_OP_WEIGHT) TRI_TRY(check_weight(node, source, rank, err));
+    }
+    return TRI_OK;
+}
+
 tri_status tri_refit_check(
     const tri_rank *rank, const tri_source *source, const tri_plugin_set *plugins, tri_error *err) {
     tri_graph *engine = NULL, *model = NULL;
@@ -45,6 +96,8 @@ tri_status tri_refit_check(
             tri_source_path(source), config->architecture);
         goto done;
     }
+    rc = check_weights(engine, source, rank->spec.rank, err);
+    if (rc) goto done;
     rc = tri_canonical_graph(
         &model, source, rank->spec.rank, &rank->spec, plugins, engine, NULL, err);
     if (rc) goto done;
