@@ -43,8 +43,8 @@ static tri_status build_into(
         fprintf(stderr, "built %s in %.2f s\n", engine_dir,
             (double)(tri_clock_ns() - work.progress.started_ns) / 1e9);
     }
-    if (rc == TRI_E_IO)
-        tri_error_context(err, "cache %s (another place: XDG_CACHE_HOME, or build)", cache);
+    if (rc && err && strstr(err->message, cache))
+        tri_error_context(err, "in the cache %s (set XDG_CACHE_HOME for another place)", cache);
     return rc;
 }
 
