@@ -187,12 +187,12 @@ typedef struct attempt {
     uint32_t row;
 } attempt;
 
-/* Reads on from a->p.  True: done; false: more than FAST_BYTES were read since the last match. */
-static inline bool run_fast(tri_regex_scan *s, attempt *a, bool looks) {
+/* Reads on while p <= last (and past the text's end, if that is last).  True: the attempt is done.
+ */
+static inline bool read_to(tri_regex_scan *s, attempt *a, const unsigned char *last, bool looks) {
     const uint32_t *table = s->dfa.table;
     const unsigned char *p = a->p, *match = a->match;
     uint32_t row = a->row;
-    const unsigned char *last = s->end - p > FAST_BYTES ? p + FAST_BYTES : s->end;
     while (p <= last) {
         size_t n;
         uint32_t column = column_at(s, p, &n, looks);
@@ -203,7 +203,7 @@ static inline bool run_fast(tri_regex_scan *s, attempt *a, bool looks) {
         }
         if (t & 1) match = p;
         if (t < TRI_DFA_FIRST_ROW) {
-            a->match = match;
+            *a = (attempt){p, match, row};
             return true;
         }
         row = t >> 1;
@@ -213,33 +213,26 @@ static inline bool run_fast(tri_regex_scan *s, attempt *a, bool looks) {
     return false;
 }
 
-/* The same, stopping where it is known that nothing will come of it. */
-static void run_careful(tri_regex_scan *s, attempt *a, bool looks) {
+/* Reads on to the end of the attempt, or where it is known that nothing will come of it.  What is
+ * noted on the way is not known to fail yet; but should a match come, no attempt comes back here.
+ */
+static void read_carefully(tri_regex_scan *s, attempt *a, bool looks) {
     tri_failures *f = &s->failures;
-    if (f->n_drops != s->dfa.n_drops)
-        tri_failures_clear(f, (size_t)(s->end - s->text), s->dfa.n_drops);
-    size_t block = (size_t)1 << f->shift;
-    size_t mark = ((size_t)(a->p - s->text) + block - 1) & ~(block - 1);
-    for (;;) {
-        size_t n, place = (size_t)(a->p - s->text);
-        uint32_t column = column_at(s, a->p, &n, looks);
-        bool marked = place >= mark;
-        if (marked) {
-            if (tri_failures_has(f, place, a->row)) break;
-            mark = ((place >> f->shift) + 1) << f->shift;
+    size_t n = (size_t)(s->end - s->text);
+    for (bool done = false; !done;) {
+        if (f->n_drops != s->dfa.n_drops) tri_failures_clear(f, n, s->dfa.n_drops);
+        size_t place = (size_t)(a->p - s->text), block = (size_t)1 << f->shift;
+        size_t mark = (place + block - 1) & ~(block - 1);
+        if (place < mark) {
+            done = read_to(s, a, s->text + (mark <= n ? mark - 1 : n), looks);
+            if (done || f->n_drops != s->dfa.n_drops) continue;
+            place = (size_t)(a->p - s->text);
         }
         uint32_t row = a->row;
-        uint32_t t = tri_dfa_step(&s->dfa, row, column);
-        if (f->n_drops != s->dfa.n_drops) {
-            tri_failures_clear(f, (size_t)(s->end - s->text), s->dfa.n_drops);
-        } else if (marked && !(t & 1)) {
-            /* Not yet known to fail; but should a match come, no attempt comes back here. */
-            tri_failures_add(f, place, row);
-        }
-        if (t & 1) a->match = a->p;
-        if (t < TRI_DFA_FIRST_ROW) break;
-        a->row = t >> 1;
-        a->p += n;
+        if (tri_failures_has(f, place, row)) break;
+        done = read_to(s, a, a->p, looks);
+        bool matched = a->match == s->text + place;
+        if (f->n_drops == s->dfa.n_drops && !matched) tri_failures_add(f, place, row);
     }
     size_t reached = (size_t)(a->p - s->text);
     if (reached > f->reach) f->reach = reached;
@@ -250,10 +243,11 @@ static inline void run(tri_regex_scan *s, attempt *a, bool looks) {
     if ((size_t)(a->p - s->text) >= s->failures.reach) {
         do {
             from = a->p;
-            if (run_fast(s, a, looks)) return;
+            if (read_to(s, a, s->end - from > FAST_BYTES ? from + FAST_BYTES : s->end, looks))
+                return;
         } while (a->match > from);
     }
-    run_careful(s, a, looks);
+    read_carefully(s, a, looks);
 }
 
 static inline bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *end, bool looks) {

@@ -89,7 +89,7 @@ static tri_node *parse_newline(tri_regex_parser *p) { /* \R: (?>\r\n|[\n-\r\x85\
  * the superscript digits and fractions are of words; within [...] and [[:word:]] it does not. */
 static tri_code_set word_set(tri_regex_parser *p) {
     tri_code_set set = {0};
-    tri_class_escape(&set, 'w', &p->tables);
+    tri_class_escape(&set, 'w', p->ast->arena);
     if (p->syntax == TRI_REGEX_RUBY) {
         tri_code_set_add(&set, 0xB2, 0xB3, p->ast->arena);
         tri_code_set_add(&set, 0xB9, 0xB9, p->ast->arena);
@@ -417,8 +417,7 @@ tri_status tri_regex_parse(tri_ast *ast, tri_str pattern, tri_regex_syntax synta
     size_t valid = tri_utf8_valid_prefix(pattern);
     if (valid < pattern.len)
         return TRI_FAIL(ast->err, TRI_E_FORMAT, "at byte %zu: not UTF-8", valid);
-    tri_regex_parser p = {
-        .ast = ast, .text = pattern, .syntax = syntax, .tables.arena = ast->arena};
+    tri_regex_parser p = {.ast = ast, .text = pattern, .syntax = syntax};
     tri_node *root = parse_alternatives(&p);
     if (root && more(&p)) fail(&p, TRI_E_FORMAT, p.at, ") without its (");
     ast->root = root;
