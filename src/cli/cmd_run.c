@@ -33,7 +33,7 @@ typedef struct session {
     tri_engine *engine;
     tri_executor *executor;
     tri_tokenizer *tokenizer;
-    tri_chat_template *chat; /* NULL under --raw */
+    tri_chatml *chat; /* NULL under --raw */
 } session;
 
 static void make_table(run_args *a) {
@@ -88,7 +88,7 @@ static void close_session(session *s) {
     tri_executor_destroy(s->executor);
     tri_engine_close(s->engine);
     tri_tokenizer_close(s->tokenizer);
-    tri_chat_template_close(s->chat);
+    tri_chatml_close(s->chat);
 }
 
 static tri_status open_session(session *s, run_args *a, tri_error *err) {
@@ -96,7 +96,7 @@ static tri_status open_session(session *s, run_args *a, tri_error *err) {
     TRI_TRY(tri_engine_for(&s->engine, a->path, &a->build, err));
     tri_engine_get_info(s->engine, &info);
     TRI_TRY(tri_tokenizer_open(&s->tokenizer, info.dir, err));
-    if (!a->raw) TRI_TRY(tri_chat_template_open(&s->chat, info.dir, err));
+    if (!a->raw) TRI_TRY(tri_chatml_open(&s->chat, info.dir, err));
     return tri_executor_create(&s->executor, s->engine,
         &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
             .max_batch_size = 1,
@@ -158,8 +158,9 @@ static void print_figures(const tri_generated *g) {
 static tri_status encode_prompt(
     const session *s, tri_str text, int32_t **ids, int32_t *n, tri_error *err) {
     if (!s->chat) {
-        return tri_tokenizer_encode(
-            s->tokenizer, text, &(tri_encode_options){.parse_special = true}, ids, n, err);
+        return tri_tokenizer_encode(s->tokenizer, text.ptr, text.len,
+            &(tri_encode_options){.struct_size = sizeof(tri_encode_options), .parse_special = true},
+            ids, n, err);
     }
     char *content = strndup(text.ptr, text.len);
     if (!content) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for the prompt");
@@ -167,7 +168,8 @@ static tri_status encode_prompt(
     int32_t n_messages = 0;
     if (s->args->system) messages[n_messages++] = (tri_chat_message){"system", s->args->system};
     messages[n_messages++] = (tri_chat_message){"user", content};
-    tri_status rc = tri_chat_encode(s->chat, s->tokenizer, messages, n_messages, true, ids, n, err);
+    tri_status rc =
+        tri_chatml_encode(s->chat, s->tokenizer, messages, n_messages, true, ids, n, err);
     free(content);
     return rc;
 }
@@ -217,7 +219,8 @@ static tri_status chat_turn(const session *s, conversation *h, tri_str line, tri
     }
     conversation_add(h, "user", line);
     tri_generated g = {0};
-    tri_status rc = tri_chat_encode(s->chat, s->tokenizer, h->messages, h->n, true, &ids, &n, err);
+    tri_status rc =
+        tri_chatml_encode(s->chat, s->tokenizer, h->messages, h->n, true, &ids, &n, err);
     if (!rc) rc = tri_generate(s->executor, s->tokenizer, ids, n, &s->args->generate, &g, err);
     if (rc) {
         h->n = before;

@@ -12,6 +12,8 @@ int tri_cmd_build(int argc, char **argv);
 int tri_cmd_refit(int argc, char **argv);
 int tri_cmd_inspect(int argc, char **argv);
 int tri_cmd_run(int argc, char **argv);
+int tri_cmd_tokenize(int argc, char **argv);
+int tri_cmd_detokenize(int argc, char **argv);
 int tri_cmd_bench(int argc, char **argv);
 
 /* "trireme run: message" on stderr; returns 1. */

@@ -16,41 +16,38 @@ enum { POLL_MS = 100 };
 
 typedef struct stream {
     const tri_generate_options *options;
-    tri_decoder decoder;
-    tri_stop_filter filter;
-    tri_buf piece, passed; /* scratch: decoded, and what the stop filter let through */
+    tri_decoder *decoder;
     tri_generated *out;
 } stream;
 
-static void emit(stream *s) {
-    if (!s->passed.len) return;
-    tri_buf_append(&s->out->text, s->passed.ptr, s->passed.len);
+static void emit(stream *s, const char *text, size_t n) {
+    if (!n) return;
+    tri_buf_append(&s->out->text, text, n);
     if (s->options->stream) {
-        fwrite(s->passed.ptr, 1, s->passed.len, stdout);
+        fwrite(text, 1, n, stdout);
         fflush(stdout);
     }
-    tri_buf_clear(&s->passed);
 }
 
-/* True: a stop string came. */
+/* *stopped: a stop string came. */
 static tri_status take_token(stream *s, int32_t id, bool *stopped, tri_error *err) {
+    const char *text;
+    size_t n;
     tri_buf_append(&s->out->ids, &id, sizeof id);
     s->out->n_ids++;
-    tri_buf_clear(&s->piece);
-    TRI_TRY(tri_decoder_add(&s->decoder, id, &s->piece, err));
-    *stopped = tri_stop_filter_add(&s->filter, (tri_str){s->piece.ptr, s->piece.len}, &s->passed);
-    emit(s);
+    TRI_TRY(tri_decoder_add(s->decoder, id, &text, &n, stopped, err));
+    emit(s, text, n);
     return TRI_OK;
 }
 
-static void finish_text(stream *s) {
-    if (!s->out->stopped_by_string) {
-        tri_buf_clear(&s->piece);
-        tri_decoder_finish(&s->decoder, &s->piece);
-        tri_stop_filter_add(&s->filter, (tri_str){s->piece.ptr, s->piece.len}, &s->passed);
-        tri_stop_filter_finish(&s->filter, &s->passed);
-    }
-    emit(s);
+static tri_status finish_text(stream *s, tri_error *err) {
+    const char *text;
+    size_t n;
+    bool stopped;
+    if (s->out->stopped_by_string) return TRI_OK;
+    TRI_TRY(tri_decoder_finish(s->decoder, &text, &n, &stopped, err));
+    emit(s, text, n);
+    return TRI_OK;
 }
 
 static tri_status follow(tri_executor *executor, uint64_t id, stream *s, tri_error *err) {
@@ -94,29 +91,31 @@ tri_status tri_generate(tri_executor *executor, const tri_tokenizer *tokenizer,
     *out = (tri_generated){.n_prompt = n_prompt};
     uint64_t id = 0;
     stream s = {.options = options, .out = out};
-    TRI_TRY(tri_executor_enqueue(executor,
+    TRI_TRY(tri_decoder_create(
+        &s.decoder, tokenizer, !options->show_special, options->stops, options->n_stops, err));
+    tri_status rc = tri_executor_enqueue(executor,
         &(tri_request){.struct_size = sizeof(tri_request),
             .input_token_ids = prompt,
             .n_input_token_ids = n_prompt,
             .max_tokens = options->max_tokens,
             .streaming = true,
             .sampling_config = options->sampling},
-        &id, err));
-    tri_decoder_init(&s.decoder, tokenizer, !options->show_special);
-    tri_stop_filter_init(&s.filter, options->stops, options->n_stops);
+        &id, err);
+    if (rc) {
+        tri_decoder_destroy(s.decoder);
+        return rc;
+    }
 
     struct sigaction action = {.sa_handler = on_interrupt}, old;
     sigemptyset(&action.sa_mask);
     interrupted = 0;
     sigaction(SIGINT, &action, &old);
-    tri_status rc = follow(executor, id, &s, err);
-    finish_text(&s);
+    rc = follow(executor, id, &s, err);
+    if (!rc) rc = finish_text(&s, err);
     sigaction(SIGINT, &old, NULL);
     if (!rc) rc = tri_buf_status(&out->text, err);
     if (!rc) rc = tri_buf_status(&out->ids, err);
-    tri_stop_filter_deinit(&s.filter);
-    tri_buf_deinit(&s.piece);
-    tri_buf_deinit(&s.passed);
+    tri_decoder_destroy(s.decoder);
     if (rc) tri_generated_deinit(out);
     return rc;
 }

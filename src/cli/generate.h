@@ -3,8 +3,8 @@
 #define TRI_CLI_GENERATE_H
 
 #include "base/buf.h"
-#include "text/tokenizer.h"
 #include "trireme/executor.h"
+#include "trireme/text.h"
 
 typedef struct tri_generate_options {
     tri_sampling_config sampling;

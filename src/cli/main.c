@@ -23,6 +23,8 @@ static const command commands[] = {
     {"inspect", NULL, tri_cmd_inspect,
         "what is in an engine, checkpoint, safetensors or GGUF file"},
     {"run", NULL, tri_cmd_run, "a prompt or a chat, from an engine or straight from a model"},
+    {"tokenize", NULL, tri_cmd_tokenize, "text into token ids"},
+    {"detokenize", NULL, tri_cmd_detokenize, "token ids into text"},
     {"bench", NULL, tri_cmd_bench, "prefill and decode speed of an engine"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -15,7 +15,7 @@
 
 enum { MAX_TEMPLATE_BYTES = 1 << 20, MAX_CONFIG_BYTES = 16 << 20 };
 
-struct tri_chat_template {
+struct tri_chatml {
     tri_arena arena;
     tri_str default_system; /* empty: none */
 };
@@ -86,7 +86,7 @@ static bool is_chatml(tri_str text) {
            !find_in(text, "<think>");
 }
 
-static tri_status read_default_system(tri_chat_template *t, tri_str text, tri_error *err) {
+static tri_status read_default_system(tri_chatml *t, tri_str text, tri_error *err) {
     static const char *const starts[] = {"<|im_start|>system\n", "<|im_start|>system\\n"};
     for (int i = 0; i < 2; i++) {
         const char *at = find_in(text, starts[i]);
@@ -105,11 +105,11 @@ static tri_status read_default_system(tri_chat_template *t, tri_str text, tri_er
     return TRI_OK;
 }
 
-tri_status tri_chat_template_open(tri_chat_template **chat, const char *path, tri_error *err) {
+tri_status tri_chatml_open(tri_chatml **chat, const char *path, tri_error *err) {
     tri_status rc = TRI_OK;
     tri_str text = {0};
     tri_arena scratch;
-    tri_chat_template *t = calloc(1, sizeof *t);
+    tri_chatml *t = calloc(1, sizeof *t);
     if (!t) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a chat template");
     tri_arena_init(&t->arena, 0);
     tri_arena_init(&scratch, 0);
@@ -133,13 +133,13 @@ tri_status tri_chat_template_open(tri_chat_template **chat, const char *path, tr
 done:
     tri_arena_deinit(&scratch);
     if (rc) {
-        tri_chat_template_close(t);
+        tri_chatml_close(t);
         tri_error_context(err, "chat template of %s", path);
     }
     return rc;
 }
 
-void tri_chat_template_close(tri_chat_template *t) {
+void tri_chatml_close(tri_chatml *t) {
     if (!t) return;
     tri_arena_deinit(&t->arena);
     free(t);
@@ -161,8 +161,8 @@ static tri_status put_message(sink *s, tri_str role, tri_str content, tri_error 
     return s->put(s->user, TRI_STR("\n"), false, err);
 }
 
-static tri_status walk(const tri_chat_template *t, const tri_chat_message *messages,
-    int32_t n_messages, bool add_generation_prompt, sink *s, tri_error *err) {
+static tri_status walk(const tri_chatml *t, const tri_chat_message *messages, int32_t n_messages,
+    bool add_generation_prompt, sink *s, tri_error *err) {
     bool has_system = n_messages > 0 && !strcmp(messages[0].role, "system");
     if (t->default_system.len && n_messages > 0 && !has_system) {
         TRI_TRY(put_message(s, TRI_STR("system"), t->default_system, err));
@@ -181,7 +181,7 @@ static tri_status put_text(void *user, tri_str text, bool marker, tri_error *err
     return tri_buf_status(user, err);
 }
 
-tri_status tri_chat_render(const tri_chat_template *t, const tri_chat_message *messages,
+tri_status tri_chatml_render(const tri_chatml *t, const tri_chat_message *messages,
     int32_t n_messages, bool add_generation_prompt, tri_buf *out, tri_error *err) {
     return walk(t, messages, n_messages, add_generation_prompt, &(sink){out, put_text}, err);
 }
@@ -196,8 +196,7 @@ static tri_status flush_text(id_sink *s, tri_error *err) {
     int32_t *ids, n;
     TRI_TRY(tri_buf_status(&s->text, err));
     if (!s->text.len) return TRI_OK;
-    TRI_TRY(tri_tokenizer_encode(s->tokenizer, (tri_str){s->text.ptr, s->text.len},
-        &(tri_encode_options){.parse_special = false}, &ids, &n, err));
+    TRI_TRY(tri_tokenizer_encode(s->tokenizer, s->text.ptr, s->text.len, NULL, &ids, &n, err));
     tri_buf_append(&s->ids, ids, sizeof *ids * (size_t)n);
     tri_free(ids);
     tri_buf_clear(&s->text);
@@ -211,7 +210,7 @@ static tri_status put_ids(void *user, tri_str text, bool marker, tri_error *err)
         return tri_buf_status(&s->text, err);
     }
     TRI_TRY(flush_text(s, err));
-    int32_t id = tri_tokenizer_find(s->tokenizer, text);
+    int32_t id = tri_tokenizer_find(s->tokenizer, text.ptr, text.len);
     if (id < 0) {
         return TRI_FAIL(err, TRI_E_FORMAT, "the tokenizer lacks the template's token %.*s",
             (int)text.len, text.ptr);
@@ -220,7 +219,7 @@ static tri_status put_ids(void *user, tri_str text, bool marker, tri_error *err)
     return tri_buf_status(&s->ids, err);
 }
 
-tri_status tri_chat_encode(const tri_chat_template *t, const tri_tokenizer *tokenizer,
+tri_status tri_chatml_encode(const tri_chatml *t, const tri_tokenizer *tokenizer,
     const tri_chat_message *messages, int32_t n_messages, bool add_generation_prompt, int32_t **ids,
     int32_t *n_ids, tri_error *err) {
     id_sink s = {.tokenizer = tokenizer};

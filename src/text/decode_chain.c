@@ -21,6 +21,7 @@ void tri_decode_chain_deinit(tri_decode_chain *c) {
 }
 
 void tri_decode_chain_reset(tri_decode_chain *c) {
+    c->spm = (tri_spm_decoder){0};
     for (int32_t i = 0; i < c->n_stages; i++) {
         tri_decode_stage *s = &c->stages[i];
         tri_buf_clear(&s->token);
@@ -322,6 +323,7 @@ static tri_status whole_token(tri_decode_chain *c, int32_t i, tri_str token) {
         return byte_fallback(c, i, token);
     case TRI_DECODE_FUSE:
     case TRI_DECODE_STRIP:
+    case TRI_DECODE_SENTENCEPIECE:
         break;
     }
     return TRI_OK;
@@ -376,11 +378,21 @@ static tri_status finish(tri_decode_chain *c, int32_t i) {
     return finish(c, i + 1);
 }
 
+static const tri_decode_step *sentencepiece_of(const tri_tokenizer *t) {
+    const tri_decode_step *step = &t->decoders[0];
+    return t->n_decoders && step->kind == TRI_DECODE_SENTENCEPIECE ? step : NULL;
+}
+
 tri_status tri_decode_chain_add(tri_decode_chain *c, int32_t id, tri_buf *out, tri_error *err) {
     c->out = out;
     c->err = err;
     if (c->t->decoded) {
         put_bytes(&c->stages[0], c->t->decoded[id], out);
+        return tri_buf_status(out, err);
+    }
+    const tri_decode_step *spm = sentencepiece_of(c->t);
+    if (spm) {
+        tri_spm_decode(&c->spm, spm->spm, id, out);
         return tri_buf_status(out, err);
     }
     return feed(c, 0, c->t->tokens[id], true);
@@ -391,6 +403,10 @@ tri_status tri_decode_chain_finish(tri_decode_chain *c, tri_buf *out, tri_error 
     c->err = err;
     if (c->t->decoded) {
         end_bytes(&c->stages[0], out);
+        return tri_buf_status(out, err);
+    }
+    if (sentencepiece_of(c->t)) {
+        tri_spm_decode_finish(&c->spm, out);
         return tri_buf_status(out, err);
     }
     return finish(c, 0);

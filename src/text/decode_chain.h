@@ -9,6 +9,7 @@
 #define TRI_TEXT_DECODE_CHAIN_H
 
 #include "text/pipeline.h"
+#include "text/spm.h"
 
 typedef struct tri_decode_stage {
     const tri_decode_step *step; /* NULL: joins tokens with spaces */
@@ -27,6 +28,7 @@ typedef struct tri_decode_chain {
     const tri_tokenizer *t;
     tri_decode_stage stages[TRI_MAX_STEPS];
     int32_t n_stages;
+    tri_spm_decoder spm; /* SentencePiece's decoding is no chain: it goes by ids */
     tri_buf *out;
     tri_error *err;
 } tri_decode_chain;

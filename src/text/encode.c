@@ -32,6 +32,7 @@ static void destroy_encoder(tri_encoder *e) {
     tri_pretokenize_scratch_deinit(&e->pretokenize);
     tri_bpe_scratch_deinit(&e->bpe);
     tri_unigram_scratch_deinit(&e->unigram);
+    tri_spm_bpe_scratch_deinit(&e->spm_bpe);
     tri_buf *const buffers[] = {
         &e->wordpiece, &e->ids, &e->mended, &e->plain, &e->raw_cuts, &e->cuts};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
@@ -98,6 +99,8 @@ static tri_status encode_uncached(tri_encoder *e, tri_str word, tri_error *err) 
         return tri_bpe_encode(t->bpe, &e->bpe, word, &e->ids, err);
     case TRI_MODEL_UNIGRAM:
         return tri_unigram_encode(t->unigram, &e->unigram, word, &e->ids, err);
+    case TRI_MODEL_SPM_BPE:
+        return tri_spm_bpe_encode(t->spm_bpe, &e->spm_bpe, word, &e->ids, err);
     case TRI_MODEL_WORDPIECE:
         return tri_wordpiece_encode(t->wordpiece, &e->wordpiece, word, &e->ids, err);
     case TRI_MODEL_WORDLEVEL:

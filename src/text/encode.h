@@ -5,6 +5,7 @@
 #include "text/added.h"
 #include "text/bpe.h"
 #include "text/pretokenize.h"
+#include "text/spm_bpe.h"
 #include "text/unigram.h"
 
 /* Words of so many bytes and ids at most are remembered, in a table that never grows: the newest
@@ -23,6 +24,7 @@ typedef struct tri_encoder {
     tri_pretokenize_scratch pretokenize;
     tri_bpe_scratch bpe;
     tri_unigram_scratch unigram;
+    tri_spm_bpe_scratch spm_bpe;
     tri_buf wordpiece;
     tri_cached_word *cache;    /* [TRI_CACHE_SLOTS] */
     tri_buf ids;               /* int32_t: the result so far */

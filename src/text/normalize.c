@@ -4,6 +4,7 @@
 
 #include "text/charsmap.h"
 #include "text/compose.h"
+#include "text/spm.h"
 #include "text/utf8.h"
 
 void tri_normalize_scratch_deinit(tri_normalize_scratch *scratch) {
@@ -259,6 +260,9 @@ static tri_status run_step(step_run *r, tri_error *err) {
         return TRI_OK;
     case TRI_NORM_BERT:
         return bert(r, err);
+    case TRI_NORM_SENTENCEPIECE:
+        r->n_zero = r->in.n_zero;
+        return tri_spm_normalize(r->step->spm, r->in.text, r->out, err);
     case TRI_NORM_LOWERCASE:
         r->unchanged = lower_ascii_already(r->in.text);
         if (r->unchanged) return TRI_OK;

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "text/bpe.h"
 #include "text/encode.h"
+#include "text/spm_bpe.h"
 #include "text/unigram.h"
 #include "text/wordlevel.h"
 #include "text/wordpiece.h"
@@ -70,6 +71,9 @@ int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text) {
         break;
     case TRI_MODEL_UNIGRAM:
         id = tri_unigram_find(t->unigram, text);
+        break;
+    case TRI_MODEL_SPM_BPE:
+        id = tri_spm_bpe_find(t->spm_bpe, text);
         break;
     case TRI_MODEL_WORDPIECE:
         id = tri_wordpiece_find(t->wordpiece, text);
@@ -185,16 +189,24 @@ static bool ends_with_ignoring_case(const char *name, const char *end) {
     return n >= m && !strcasecmp(name + n - m, end);
 }
 
-/* config.json's model_type beside a file, or NULL. */
-static const char *model_type_beside(const char *path, tri_arena *arena) {
-    const char *base = tri_path_base(path), *type = NULL;
+/* The file of that name beside path; empty where there is none. */
+static tri_str read_beside(const char *path, const char *name, tri_arena *arena) {
+    const char *base = tri_path_base(path);
     char *dir = tri_arena_strndup(arena, path, (size_t)(base - path));
-    const char *config = dir ? tri_path_join(arena, *dir ? dir : ".", "config.json") : NULL;
-    tri_str text;
+    const char *file = dir ? tri_path_join(arena, *dir ? dir : ".", name) : NULL;
+    tri_str text = {"", 0}, read;
+    if (file && tri_path_exists(file) && !tri_file_read(file, 16 << 20, arena, &read, NULL)) {
+        text = read;
+    }
+    return text;
+}
+
+/* config.json's model_type, or NULL. */
+static const char *model_type_beside(const char *path, tri_arena *arena) {
+    const char *type = NULL;
+    tri_str text = read_beside(path, "config.json", arena);
     const tri_json *root;
-    if (!config || !tri_path_exists(config) ||
-        tri_file_read(config, 16 << 20, arena, &text, NULL) ||
-        tri_json_parse(text, arena, &root, NULL) ||
+    if (!text.len || tri_json_parse(text, arena, &root, NULL) ||
         tri_json_read_string(root, "model_type", &type, NULL)) {
         return NULL;
     }
@@ -217,8 +229,9 @@ static tri_status load_file(
     } else if (ends_with_ignoring_case(name, ".json")) {
         rc = strcasestr(name, "tekken") ? tri_load_tekken(t, file, err)
                                         : tri_load_tokenizer_json(t, file, err);
-    } else if (strcasestr(name, "tiktoken")) {
-        rc = tri_load_tiktoken(t, file, model_type_beside(path, scratch), err);
+    } else if (ends_with_ignoring_case(name, ".tiktoken") || tri_is_tiktoken(file)) {
+        rc = tri_load_tiktoken(t, file, model_type_beside(path, scratch),
+            read_beside(path, "tokenizer_config.json", scratch), err);
     } else if (ends_with_ignoring_case(name, ".model")) {
         rc = tri_load_sentencepiece(t, file, err);
     } else {
