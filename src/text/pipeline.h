@@ -218,6 +218,8 @@ bool tri_is_tiktoken(tri_str file);
 tri_status tri_load_tiktoken(tri_tokenizer *t, tri_str file, const char *model_type,
     tri_str tokenizer_config, tri_error *err);
 tri_status tri_load_gguf_tokenizer(tri_tokenizer *t, const char *path, tri_error *err);
+struct tri_gguf;
+tri_status tri_load_gguf_vocab(tri_tokenizer *t, const struct tri_gguf *gguf, tri_error *err);
 
 /* Checks what loaders filled in and builds the indexes.  tri_tokenizer_open calls it, loaders do
  * not. */
