@@ -24,6 +24,7 @@ struct tri_bpe {
     tri_bpe_merge *merges;
     size_t merge_mask;
     int32_t merge_shift;
+    int32_t last_merged; /* what the merge before made */
 };
 
 typedef struct tri_bpe_symbol {
@@ -116,6 +117,18 @@ void tri_bpe_add_merge(tri_bpe *bpe, int32_t rank, int32_t left, int32_t right, 
         (tri_bpe_merge){(uint64_t)(uint32_t)left << 32 | (uint32_t)right, rank, merged};
 }
 
+/* Vocabularies list what merges make in the merges' order: the last one's piece or its neighbour is
+ * the likely one, and needs no look-up. */
+static int32_t find_merged(const tri_bpe *bpe, tri_str piece) {
+    for (int32_t id = bpe->last_merged; id <= bpe->last_merged + 1; id++) {
+        if (id >= 0 && id < bpe->config.n_pieces && bpe->table.pieces[id].ptr &&
+            tri_str_equal(bpe->table.pieces[id], piece)) {
+            return id;
+        }
+    }
+    return tri_bpe_find(bpe, piece);
+}
+
 bool tri_bpe_add_merge_of(tri_bpe *bpe, int32_t rank, tri_str left, tri_str right) {
     char joined[2048];
     size_t skip = bpe->config.prefix.len;
@@ -123,8 +136,9 @@ bool tri_bpe_add_merge_of(tri_bpe *bpe, int32_t rank, tri_str left, tri_str righ
     memcpy(joined, left.ptr, left.len);
     memcpy(joined + left.len, right.ptr + skip, right.len - skip);
     int32_t l = tri_bpe_find(bpe, left), r = tri_bpe_find(bpe, right);
-    int32_t id = tri_bpe_find(bpe, (tri_str){joined, left.len + right.len - skip});
+    int32_t id = find_merged(bpe, (tri_str){joined, left.len + right.len - skip});
     if (l < 0 || r < 0 || id < 0) return false;
+    bpe->last_merged = id;
     tri_bpe_add_merge(bpe, rank, l, r, id);
     return true;
 }
