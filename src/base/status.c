@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "trireme/graph.h"
 
 const char *tri_version(void) {
@@ -51,7 +52,8 @@ const char *tri_status_name(tri_status status) {
     return "unknown status";
 }
 
-/* Messages quote names from hostile files: one line, and no character cut in half at the end. */
+/* Messages quote names from hostile files: one line, nothing in it that a terminal obeys, and no
+ * character cut in half at the end. */
 static void set_message(tri_error *err, char *text) {
     size_t n = strlen(text);
     if (n == sizeof err->message - 1) {
@@ -61,9 +63,9 @@ static void set_message(tri_error *err, char *text) {
         if (last > 0 && (unsigned char)text[last - 1] >= 0xC0) text[last - 1] = 0;
     }
     for (char *c = text; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
+        if (*c == '\n' || *c == '\t' || *c == '\r') *c = ' ';
     }
-    memcpy(err->message, text, strlen(text) + 1);
+    tri_str_escape(tri_str_of(text), err->message, sizeof err->message);
 }
 
 tri_status tri_fail(tri_error *err, tri_status status, const char *format, ...) {

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli/build_options.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 enum { OWN_OPTIONS = 24 };
 
@@ -107,18 +108,18 @@ int tri_cmd_build(int argc, char **argv) {
     int rc = tri_options_parse(&usage, argc, argv, NULL, NULL);
     if (rc) return rc == TRI_OPTIONS_HELP ? 0 : 2;
     if (check(&a)) return 2;
-    tri_progress progress;
-    tri_progress_init(&progress);
-    a.build.progress = tri_progress_show;
-    a.build.progress_user = &progress;
+    tri_interruptible work;
+    tri_interruptible_begin(&work);
+    a.build.progress = tri_interruptible_show;
+    a.build.progress_user = &work;
     int64_t started = tri_clock_ns();
     tri_error err = {0};
     tri_status status = tri_build(&a.build, &err);
-    tri_progress_end(&progress);
+    tri_interruptible_end(&work);
     if (status) return tri_report("build", &err);
     if (a.build.dry_run) {
         printf("%s: would be built, its weights take %.1f MB; nothing was written\n",
-            a.build.output_dir, (double)progress.total_bytes / 1e6);
+            a.build.output_dir, (double)work.progress.total_bytes / 1e6);
         return 0;
     }
     printf("%s: built in %.2f s\n", a.build.output_dir, (double)(tri_clock_ns() - started) / 1e9);

@@ -16,7 +16,7 @@ int tri_cmd_bench(int argc, char **argv);
 
 enum { TRI_EXIT_INTERRUPTED = 130 }; /* as shells report a program that Ctrl-C ended */
 
-/* "trireme run: message" on stderr; returns 1. */
+/* "trireme run: message" on stderr; returns 1, or 128 + the signal that cancelled the work. */
 int tri_report(const char *command, const tri_error *err);
 
 /* $XDG_CACHE_HOME/trireme, or ~/.cache/trireme; false when neither variable has an absolute path,

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "cli/build_options.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -33,17 +34,19 @@ static tri_status open_engine(tri_engine **engine, const char *dir, const char *
 
 static tri_status build_into(
     const char *cache, tri_build_options *build, char *engine_dir, size_t room, tri_error *err) {
-    tri_progress progress;
-    tri_progress_init(&progress);
-    build->progress = tri_progress_show;
-    build->progress_user = &progress;
+    tri_interruptible work;
+    tri_interruptible_begin(&work);
+    build->progress = tri_interruptible_show;
+    build->progress_user = &work;
     bool built = false;
     tri_status rc = tri_build_cached(build, cache, engine_dir, room, &built, err);
-    tri_progress_end(&progress);
+    tri_interruptible_end(&work);
     if (!rc && built) {
         fprintf(stderr, "built %s in %.2f s\n", engine_dir,
-            (double)(tri_clock_ns() - progress.started_ns) / 1e9);
+            (double)(tri_clock_ns() - work.progress.started_ns) / 1e9);
     }
+    if (rc && err && strstr(err->message, cache))
+        tri_error_context(err, "in the cache %s (set XDG_CACHE_HOME for another place)", cache);
     return rc;
 }
 
@@ -56,7 +59,7 @@ static tri_status open_cached(
     tri_status rc = open_engine(engine, dir, cache, build, verify, &why);
     if (rc == TRI_E_FORMAT || rc == TRI_E_CHECKSUM || rc == TRI_E_VERSION) {
         fprintf(stderr, "building again: %s\n", why.message);
-        TRI_TRY(tri_path_remove_tree(dir, err));
+        build->rebuild = true;
         TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
         return open_engine(engine, dir, cache, build, verify, err);
     }
@@ -77,6 +80,8 @@ tri_status tri_engine_for(
     char cache[PATH_BYTES];
     bool has_cache = tri_cache_dir(cache, sizeof cache);
     if (!tri_path_exists(path)) {
+        tri_status rc = tri_fail_errno(err, "%s", path);
+        if (rc != TRI_E_NOT_FOUND) return rc;
         return TRI_FAIL(err, TRI_E_NOT_FOUND,
             "%s: no such file or directory; an engine, a HF directory, a checkpoint or a GGUF file "
             "is wanted",

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 typedef struct command {
     const char *name, *alias; /* alias: the program name that means it */
@@ -45,7 +46,7 @@ static void print_help(void) {
 
 int tri_report(const char *name, const tri_error *err) {
     fprintf(stderr, "trireme %s: %s\n", name, err->message);
-    return 1;
+    return tri_interrupt_exit(err->status);
 }
 
 bool tri_cache_dir(char *path, size_t room) {

@@ -22,21 +22,23 @@ typedef struct building {
     tri_build_report report;
 } building;
 
+tri_status tri_build_report_show(const tri_build_report *report, const char *what, tri_error *err) {
+    if (!report->progress || report->progress(report->user, what, report->done, report->total))
+        return TRI_OK;
+    return TRI_FAIL(err, TRI_E_CANCELLED, "cancelled; nothing was written");
+}
+
 tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err) {
     tri_build_report *report = user;
     (void)name;
-    (void)err;
     report->done += n_bytes;
-    if (!report->progress) return TRI_OK;
     bool last = report->done == report->total; /* what is left is the disk's */
-    report->progress(
-        report->user, last ? "writing" : "packing weights", report->done, report->total);
-    return TRI_OK;
+    return tri_build_report_show(report, last ? "writing" : "packing weights", err);
 }
 
-static void report_plan(const building *b) {
-    const tri_build_report *report = &b->report;
-    if (report->progress) report->progress(report->user, "planned", 0, report->total);
+bool tri_engine_has_file(const char *name) {
+    return strcmp(name, "config.json") == 0 || tri_source_is_rank_file(name, ".engine") ||
+           tri_source_is_companion(name);
 }
 
 static void building_deinit(building *b) {
@@ -182,13 +184,14 @@ static tri_status write_model(
         TRI_TRY(write_rank(b, dir, r, &supply, tri_build_report_weight, &b->report, err));
     }
     TRI_TRY(write_config(b, dir, err));
-    return tri_source_copy_tokenizer(source, dir, err);
+    TRI_TRY(tri_source_copy_tokenizer(source, dir, err));
+    return tri_build_report_show(&b->report, "writing", err); /* the last moment to turn back */
 }
 
 static tri_status check_output(const tri_build_options *options, tri_error *err) {
     if (!options->output_dir || !*options->output_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "output_dir is not given");
-    return tri_dir_check_replaceable(options->output_dir, "rank0.engine", err);
+    return tri_dir_check_replaceable(options->output_dir, "rank0.engine", tri_engine_has_file, err);
 }
 
 tri_status tri_build(const tri_build_options *options, tri_error *err) {
@@ -202,7 +205,7 @@ tri_status tri_build(const tri_build_options *options, tri_error *err) {
     if (rc) goto done;
     take_model(&b, source);
     rc = lower_model(&b, source, err);
-    if (!rc) report_plan(&b);
+    if (!rc && options->dry_run) rc = tri_build_report_show(&b.report, "planned", err);
     if (rc || options->dry_run) goto done;
     rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
@@ -303,7 +306,7 @@ tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void 
     }
     rc = lower_rank(&b, 0, own, err);
     if (!rc) rc = check_weight_only(&b, err);
-    if (!rc) report_plan(&b);
+    if (!rc && options->dry_run) rc = tri_build_report_show(&b.report, "planned", err);
     if (rc || options->dry_run) goto done;
     rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;

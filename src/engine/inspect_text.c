@@ -182,15 +182,67 @@ static void show_entries(const tri_inspect_file *f, bool weights, tri_buf *out) 
         if (f->entries[i].kind == TRI_ENTRY_WEIGHT) show_entry(&f->entries[i], 1, width, true, out);
 }
 
-void tri_inspect_show_text(const tri_inspection *in, uint32_t what, tri_buf *out) {
+/* ---- what files say, fit for a terminal ---- */
+
+static const char *fit(const char *text, tri_arena *arena, bool *ok) {
+    tri_buf shown = {0};
+    if (!text) return NULL;
+    tri_buf_put_escaped(&shown, tri_str_of(text));
+    if (shown.failed) *ok = false;
+    if (!shown.failed && shown.len != strlen(text)) {
+        text = tri_arena_strdup(arena, shown.ptr);
+        if (!text) *ok = false;
+    }
+    tri_buf_deinit(&shown);
+    return text;
+}
+
+static bool fit_names(tri_inspection *in) {
+    bool ok = true;
+    in->path = fit(in->path, &in->arena, &ok);
+    for (int32_t i = 0; i < in->n_facts; i++)
+        in->facts[i].value = fit(in->facts[i].value, &in->arena, &ok);
+    for (int32_t f = 0; f < in->n_files; f++) {
+        tri_inspect_file *file = &in->files[f];
+        file->name = fit(file->name, &in->arena, &ok);
+        for (int32_t i = 0; i < file->n_entries; i++) {
+            tri_inspect_entry *e = &file->entries[i];
+            e->name = fit(e->name, &in->arena, &ok);
+            e->layout = fit(e->layout, &in->arena, &ok);
+            e->derivation = fit(e->derivation, &in->arena, &ok);
+            e->lossy = fit(e->lossy, &in->arena, &ok);
+        }
+    }
+    return ok;
+}
+
+void tri_inspect_put_lines(tri_buf *out, tri_str text) {
+    while (text.len > 0) {
+        const char *end = memchr(text.ptr, '\n', text.len);
+        size_t n = end ? (size_t)(end - text.ptr) : text.len;
+        tri_buf_put_escaped(out, (tri_str){text.ptr, n});
+        if (end) tri_buf_putc(out, '\n');
+        text = (tri_str){text.ptr + n + (end != NULL), text.len - n - (end != NULL)};
+    }
+}
+
+void tri_inspect_show_text(tri_inspection *in, uint32_t what, tri_buf *out) {
     bool weights = what & TRI_INSPECT_WEIGHTS;
     bool texts = in->graph || in->plan;
+    if (!fit_names(in)) {
+        out->failed = true;
+        return;
+    }
     show_head(in, out);
     if (!texts || weights) {
         show_kinds(in, out);
         for (int32_t f = 0; f < in->n_files; f++)
             show_entries(&in->files[f], weights, out);
     }
-    if (in->graph) tri_buf_printf(out, "\n%s", in->graph);
-    if (in->plan) tri_buf_printf(out, "\n%s", in->plan);
+    const char *const last[] = {in->graph, in->plan};
+    for (int i = 0; i < 2; i++) {
+        if (!last[i]) continue;
+        tri_buf_putc(out, '\n');
+        tri_inspect_put_lines(out, tri_str_of(last[i]));
+    }
 }

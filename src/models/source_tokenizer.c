@@ -1,9 +1,28 @@
 /* source_tokenizer.c - what belongs to a model beside its weights travels with it, verbatim. */
+#include <string.h>
+
 #include "models/source_internal.h"
 
 static const char *const companions[] = {"tokenizer.json", "tokenizer.model",
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "chat_template.jinja", "generation_config.json", "tokenizer.gguf"};
+
+bool tri_source_is_companion(const char *name) {
+    for (size_t i = 0; i < sizeof(companions) / sizeof(companions[0]); i++)
+        if (strcmp(name, companions[i]) == 0) return true;
+    return false;
+}
+
+bool tri_source_is_part(const char *name) {
+    tri_str s = tri_str_of(name);
+    return strcmp(name, "config.json") == 0 || tri_str_ends(s, ".safetensors") ||
+           tri_str_ends(s, ".safetensors.index.json") || tri_source_is_companion(name);
+}
+
+bool tri_source_is_rank_file(const char *name, const char *suffix) {
+    size_t digits = strncmp(name, "rank", 4) == 0 ? strspn(name + 4, "0123456789") : 0;
+    return digits > 0 && strcmp(name + 4 + digits, suffix) == 0;
+}
 
 static tri_status copy_file(const char *from, const char *to, tri_error *err) {
     tri_file_map map = {0};

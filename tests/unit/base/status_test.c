@@ -80,6 +80,22 @@ static void messages_are_one_line_of_whole_characters(void **state) {
     assert_int_equal(strlen(err.message), 1022);
 }
 
+static void what_a_terminal_obeys_is_spelled_out(void **state) {
+    (void)state;
+    tri_error err = {0};
+    (void)TRI_FAIL(&err, TRI_E_FORMAT, "tensor %s", "ab\x1b[31mRED\x7f\xff\xC2\x9b!\xE2\x80\xAE");
+    assert_string_equal(err.message, "tensor ab\\x1b[31mRED\\x7f\\xff\\u009b!\\u202e");
+    tri_error_context(&err, "open"); /* what is spelled out already stays */
+    assert_string_equal(err.message, "open: tensor ab\\x1b[31mRED\\x7f\\xff\\u009b!\\u202e");
+
+    char text[1100]; /* each byte takes four: whole escapes, up to the room there is */
+    memset(text, 1, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    (void)TRI_FAIL(&err, TRI_E_FORMAT, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message / 4 * 4 - 4);
+    assert_string_equal(err.message + strlen(err.message) - 4, "\\x01");
+}
+
 static void errno_chooses_the_status(void **state) {
     (void)state;
     tri_error err = {0};
@@ -109,6 +125,7 @@ int main(void) {
         cmocka_unit_test(context_without_an_error_does_nothing),
         cmocka_unit_test(a_path_is_named_once),
         cmocka_unit_test(messages_are_one_line_of_whole_characters),
+        cmocka_unit_test(what_a_terminal_obeys_is_spelled_out),
         cmocka_unit_test(errno_chooses_the_status),
         cmocka_unit_test(names),
     };
