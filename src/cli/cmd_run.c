@@ -318,7 +318,7 @@ static int run(run_args *a) {
     tri_arena arena;
     tri_arena_init(&arena, 0);
     session s = {.args = a};
-    tri_str prompt = {0};
+    tri_str prompt = {.ptr = ""};
     bool has_prompt = a->prompt || a->prompt_file, cancelled = false;
     int status = 0;
     tri_status rc = has_prompt ? read_prompt(a, &arena, &prompt, &err) : TRI_OK;

@@ -38,12 +38,13 @@ static unsigned char stop_here(EditLine *editor, int key) {
 
 /* While a line is being typed, and only then, keys that would send signals are keys like others.
  * All of them: libedit forgets a single character it was told to give up (intr=) when those of the
- * terminal are not its defaults. */
+ * terminal are not its defaults.  Names are wide: libedit keeps copies of others, and never frees
+ * them. */
 static void bind_signals(EditLine *editor) {
     el_set(editor, EL_SETTY, "-d", "-isig", NULL);
-    el_set(editor, EL_ADDFN, "drop-line", "forget the line", drop_line);
+    el_wset(editor, EL_ADDFN, L"drop-line", L"forget the line", drop_line);
     el_set(editor, EL_BIND, "^C", "drop-line", NULL);
-    el_set(editor, EL_ADDFN, "stop-here", "stop the process", stop_here);
+    el_wset(editor, EL_ADDFN, L"stop-here", L"stop the process", stop_here);
     el_set(editor, EL_BIND, "^Z", "stop-here", NULL);
 }
 

@@ -205,7 +205,7 @@ tri_status tri_build(const tri_build_options *options, tri_error *err) {
     if (rc) goto done;
     take_model(&b, source);
     rc = lower_model(&b, source, err);
-    if (!rc) rc = tri_build_report_show(&b.report, "planned", err);
+    if (!rc && options->dry_run) rc = tri_build_report_show(&b.report, "planned", err);
     if (rc || options->dry_run) goto done;
     rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
@@ -306,7 +306,7 @@ tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void 
     }
     rc = lower_rank(&b, 0, own, err);
     if (!rc) rc = check_weight_only(&b, err);
-    if (!rc) rc = tri_build_report_show(&b.report, "planned", err);
+    if (!rc && options->dry_run) rc = tri_build_report_show(&b.report, "planned", err);
     if (rc || options->dry_run) goto done;
     rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
