@@ -327,6 +327,9 @@ def test_inspect_engine(small_engine):
     summary = trireme("inspect", small_engine).out
     for word in "weights", "LlamaForCausalLM", "plan":
         assert word in summary
+    norm = [line.split() for line in summary.splitlines() if "layers.*.input_layernorm.weight" in line]
+    layers = sum("input_layernorm.weight" in name for name in weights(small_engine))
+    assert layers > 1 and [line[1:3] for line in norm] == [[str(layers), "x"]]
     full = trireme("inspect", small_engine, "--weights").out
     for name in weights(small_engine):
         assert name in full
