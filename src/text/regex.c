@@ -171,14 +171,30 @@ tri_status tri_regex_scan_begin(tri_regex_scan *scan, tri_str text, tri_error *e
     return TRI_OK;
 }
 
-/* The column of what comes at p, and its length (0 at the edge). */
-static inline uint32_t column_at(
-    const tri_regex_scan *s, const unsigned char *p, size_t *length, bool looks) {
+/* A search is compiled twice, with general look-around and without: `looks` is constant in each. */
+#define TRI_HOT static inline __attribute__((always_inline))
+
+/* What reading takes from a scan, in registers. */
+typedef struct reader {
+    const tri_symbols *symbols;
+    const unsigned char *text, *end;
+    const uint8_t *holds; /* NULL without looks */
+    uint32_t edge;        /* symbol */
+    int32_t look_bits;
+} reader;
+
+TRI_HOT reader reader_of(const tri_regex_scan *s, bool looks) {
     const tri_symbols *symbols = &s->regex->symbols;
-    uint32_t symbol = (uint32_t)symbols->n;
+    return (reader){symbols, s->text, s->end, looks ? s->holds : NULL, (uint32_t)symbols->n,
+        looks ? s->regex->n_looks : 0};
+}
+
+/* The column of what comes at p, and its length (0 at the edge). */
+TRI_HOT uint32_t column_at(const reader *r, const unsigned char *p, size_t *length, bool looks) {
+    uint32_t symbol = r->edge;
     *length = 0;
-    if (p < s->end) symbol = tri_symbol_at(symbols, p, s->end, length);
-    return looks ? symbol << s->regex->n_looks | s->holds[p - s->text] : symbol;
+    if (p < r->end) symbol = tri_symbol_at(r->symbols, p, r->end, length);
+    return looks ? symbol << r->look_bits | r->holds[p - r->text] : symbol;
 }
 
 /* One attempt, as far as it has come. */
@@ -189,19 +205,20 @@ typedef struct attempt {
 
 /* Reads on while p <= last (and past the text's end, if that is last).  True: the attempt is done.
  */
-static inline bool read_to(tri_regex_scan *s, attempt *a, const unsigned char *last, bool looks) {
+TRI_HOT bool read_to(tri_regex_scan *s, attempt *a, const unsigned char *last, bool looks) {
+    const reader r = reader_of(s, looks);
     const uint32_t *table = s->dfa.table;
     const unsigned char *p = a->p, *match = a->match;
     uint32_t row = a->row;
     while (p <= last) {
         size_t n;
-        uint32_t column = column_at(s, p, &n, looks);
+        uint32_t column = column_at(&r, p, &n, looks);
         uint32_t t = table[row + column];
         if (t == TRI_DFA_UNKNOWN) {
             t = tri_dfa_fill(&s->dfa, row, column);
             table = s->dfa.table;
         }
-        if (t & 1) match = p;
+        match = t & 1 ? p : match;
         if (t < TRI_DFA_FIRST_ROW) {
             *a = (attempt){p, match, row};
             return true;
@@ -216,7 +233,7 @@ static inline bool read_to(tri_regex_scan *s, attempt *a, const unsigned char *l
 /* Reads on to the end of the attempt, or where it is known that nothing will come of it.  What is
  * noted on the way is not known to fail yet; but should a match come, no attempt comes back here.
  */
-static void read_carefully(tri_regex_scan *s, attempt *a, bool looks) {
+static __attribute__((noinline)) void read_carefully(tri_regex_scan *s, attempt *a, bool looks) {
     tri_failures *f = &s->failures;
     size_t n = (size_t)(s->end - s->text);
     for (bool done = false; !done;) {
@@ -238,7 +255,7 @@ static void read_carefully(tri_regex_scan *s, attempt *a, bool looks) {
     if (reached > f->reach) f->reach = reached;
 }
 
-static inline void run(tri_regex_scan *s, attempt *a, bool looks) {
+TRI_HOT void run(tri_regex_scan *s, attempt *a, bool looks) {
     const unsigned char *from = a->p;
     if ((size_t)(a->p - s->text) >= s->failures.reach) {
         do {
@@ -250,18 +267,21 @@ static inline void run(tri_regex_scan *s, attempt *a, bool looks) {
     read_carefully(s, a, looks);
 }
 
-static inline bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *end, bool looks) {
+TRI_HOT bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *end, bool looks) {
+    const reader r = reader_of(s, looks);
     const unsigned char *p = s->text + *at, *before;
-    const uint8_t *kind = s->regex->program.kind;
     const bool asks_last = s->regex->program.asks_last[0];
-    uint32_t start = tri_dfa_start(&s->dfa, symbol_before(s, p, &before));
+    uint32_t start = s->dfa.starts[0];
+    if (asks_last || !start) start = tri_dfa_start(&s->dfa, symbol_before(s, p, &before));
     for (;;) {
         size_t n;
-        uint32_t column = column_at(s, p, &n, looks);
-        if (s->dfa.table[start + column] != TRI_DFA_DEAD) {
-            attempt a = {p, NULL, start};
+        uint32_t column = column_at(&r, p, &n, looks);
+        uint32_t t = s->dfa.table[start + column];
+        if (t != TRI_DFA_DEAD) {
             uint32_t n_drops = s->dfa.n_drops;
-            run(s, &a, looks);
+            if (t == TRI_DFA_UNKNOWN) t = tri_dfa_fill(&s->dfa, start, column);
+            attempt a = {p + n, t & 1 ? p : NULL, t >> 1};
+            if (t >= TRI_DFA_FIRST_ROW) run(s, &a, looks);
             /* An empty match right behind a match is none. */
             if (a.match && (a.match > p || (size_t)(p - s->text) != s->last_end)) {
                 *begin = (size_t)(p - s->text);
@@ -269,15 +289,18 @@ static inline bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *en
                 *at = a.match > p ? *end : *begin + (n ? n : 1);
                 return true;
             }
-            if (asks_last || n_drops != s->dfa.n_drops)
-                start = tri_dfa_start(&s->dfa, column >> (looks ? s->regex->n_looks : 0));
-        } else if (asks_last) {
-            start = s->dfa.starts[kind[column >> (looks ? s->regex->n_looks : 0)]];
-            if (!start) start = tri_dfa_start(&s->dfa, column >> (looks ? s->regex->n_looks : 0));
+            if (n_drops != s->dfa.n_drops) start = 0;
         }
         if (n == 0) return false;
+        if (asks_last) start = s->dfa.starts[s->regex->program.kind[column >> r.look_bits]];
+        if (!start) start = tri_dfa_start(&s->dfa, column >> r.look_bits);
         p += n;
     }
+}
+
+static __attribute__((noinline)) bool find_with_looks(
+    tri_regex_scan *s, size_t *at, size_t *begin, size_t *end) {
+    return find(s, at, begin, end, true);
 }
 
 bool tri_regex_scan_next(tri_regex_scan *scan, size_t *at, size_t *begin, size_t *end) {
@@ -288,6 +311,6 @@ bool tri_regex_scan_next(tri_regex_scan *scan, size_t *at, size_t *begin, size_t
         tri_failures_clear(&scan->failures, n, scan->dfa.n_drops);
         scan->last_end = NOWHERE;
     }
-    return scan->regex->n_looks > 0 ? find(scan, at, begin, end, true)
+    return scan->regex->n_looks > 0 ? find_with_looks(scan, at, begin, end)
                                     : find(scan, at, begin, end, false);
 }
