@@ -242,9 +242,10 @@ static tri_status copy_string(
     return TRI_OK;
 }
 
-/* "a b" cut at its space, or a pair: as the model's pieces, in room.  False: no merge. */
+/* "a b" cut at its space, or a pair: as the model's pieces, in room.  False: no merge.  *reachable:
+ * false where a part has characters that bytes never become. */
 static bool merge_parts(const tri_tokenizer *t, const tri_json_view *s, bool pair, char *room,
-    tri_str *left, tri_str *right) {
+    tri_str *left, tri_str *right, bool *reachable) {
     size_t n = unescape(s, room), n_right;
     char *second;
     if (pair) {
@@ -260,8 +261,9 @@ static bool merge_parts(const tri_tokenizer *t, const tri_json_view *s, bool pai
     }
     *left = (tri_str){room, n};
     *right = (tri_str){second, n_right};
-    return !t->raw_bytes || (tri_byte_level_undo(*left, room, &left->len) &&
-                                tri_byte_level_undo(*right, second, &right->len));
+    *reachable = !t->raw_bytes || (tri_byte_level_undo(*left, room, &left->len) &&
+                                      tri_byte_level_undo(*right, second, &right->len));
+    return true;
 }
 
 static tri_status add_merges(tri_tokenizer *t, const tri_json_model *m, tri_error *err) {
@@ -284,8 +286,9 @@ static tri_status add_merges(tri_tokenizer *t, const tri_json_model *m, tri_erro
         if (!m->merges_are_pairs && merges[i].len >= 8 && !memcmp(merges[i].ptr, "#version", 8)) {
             continue;
         }
-        if (!merge_parts(t, &merges[i], m->merges_are_pairs, room, &left, &right) ||
-            !tri_bpe_add_merge_of(t->bpe, rank, left, right)) {
+        bool reachable = false;
+        if (!merge_parts(t, &merges[i], m->merges_are_pairs, room, &left, &right, &reachable) ||
+            (reachable && !tri_bpe_add_merge_of(t->bpe, rank, left, right))) {
             rc = TRI_FAIL(err, TRI_E_FORMAT, "merge %d ('%.*s') is not of pieces in the vocabulary",
                 rank, (int)(merges[i].len < 80 ? merges[i].len : 80), merges[i].ptr);
         }
