@@ -96,7 +96,11 @@ static jj_value python_attr(jj_vm *vm, jj_value object, jj_str *name, const stru
 }
 
 jj_value jj_getattr(jj_vm *vm, jj_value object, jj_str *name, const struct jj_attr *known) {
-    if (object.kind == JJ_UNDEFINED) return jj_fail_undefined(vm, object);
+    if (object.kind == JJ_UNDEFINED) {
+        jj_value own =
+            name->n > 4 && name->ptr[0] == '_' ? python_attr(vm, object, name, NULL) : jj_missing();
+        return jj_given(own) ? own : jj_fail_undefined(vm, object);
+    }
     if (object.kind == JJ_NAMESPACE) {
         const jj_entry *e = jj_dict_str(object.as.ns->attrs, name, jj_str_hash(name));
         return e ? e->value : jj_undefined_of(vm, JJ_LACK_ATTRIBUTE, object, jj_of_str(name));
@@ -181,34 +185,36 @@ static bool slice_index(jj_vm *vm, jj_value v, int64_t *i) {
     return false;
 }
 
-/* As PySlice_AdjustIndices; n items from start, step apart. */
-static bool adjust(jj_vm *vm, jj_value from, jj_value to, jj_value by, int64_t len, int64_t *start,
-    int64_t *step, int64_t *n) {
-    int64_t stop;
-    *step = 1;
-    if (by.kind != JJ_NONE && !slice_index(vm, by, step)) return false;
-    if (!*step) {
+typedef struct bounds { /* n items from start on, step apart; stop as PySlice_AdjustIndices has it
+                         */
+    int64_t start, stop, step, n;
+} bounds;
+
+static bool adjust(jj_vm *vm, jj_value from, jj_value to, jj_value by, int64_t len, bounds *out) {
+    bounds b = {.step = 1};
+    if (by.kind != JJ_NONE && !slice_index(vm, by, &b.step)) return false;
+    if (!b.step) {
         jj_fail(vm, "slice step cannot be zero");
         return false;
     }
-    if (*step < -INT64_MAX) *step = -INT64_MAX;
-    bool back = *step < 0;
+    if (b.step < -INT64_MAX) b.step = -INT64_MAX;
+    bool back = b.step < 0;
     int64_t low = back ? -1 : 0, high = back ? len - 1 : len;
-    *start = back ? high : low;
-    stop = back ? low : high;
+    b.start = back ? high : low;
+    b.stop = back ? low : high;
     if (from.kind != JJ_NONE) {
-        if (!slice_index(vm, from, start)) return false;
-        if (*start < 0 && (*start += len) < low) *start = low;
-        if (*start > high) *start = high;
+        if (!slice_index(vm, from, &b.start)) return false;
+        if (b.start < 0 && (b.start += len) < low) b.start = low;
+        if (b.start > high) b.start = high;
     }
     if (to.kind != JJ_NONE) {
-        if (!slice_index(vm, to, &stop)) return false;
-        if (stop < 0 && (stop += len) < low) stop = low;
-        if (stop > high) stop = high;
+        if (!slice_index(vm, to, &b.stop)) return false;
+        if (b.stop < 0 && (b.stop += len) < low) b.stop = low;
+        if (b.stop > high) b.stop = high;
     }
-    *n = 0;
-    if (!back && *start < stop) *n = (stop - *start - 1) / *step + 1;
-    if (back && stop < *start) *n = (*start - stop - 1) / -*step + 1;
+    if (!back && b.start < b.stop) b.n = (b.stop - b.start - 1) / b.step + 1;
+    if (back && b.stop < b.start) b.n = (b.start - b.stop - 1) / -b.step + 1;
+    *out = b;
     return true;
 }
 
@@ -251,7 +257,7 @@ static jj_value slice_list(jj_vm *vm, jj_value v, int64_t start, int64_t step, i
 }
 
 jj_value jj_slice(jj_vm *vm, jj_value v, jj_value from, jj_value to, jj_value by) {
-    int64_t start, step, n;
+    bounds b;
     if (v.kind == JJ_UNDEFINED) return jj_fail_undefined(vm, v);
     if (v.kind == JJ_DICT) return jj_fail(vm, "unhashable type: 'slice'");
     if (v.kind != JJ_STR && v.kind != JJ_LIST && v.kind != JJ_TUPLE && v.kind != JJ_RANGE) {
@@ -259,21 +265,19 @@ jj_value jj_slice(jj_vm *vm, jj_value v, jj_value from, jj_value to, jj_value by
             v.kind == JJ_NONE ? "NoneType" : jj_type_name(v));
     }
     int64_t len = jj_length(vm, v);
-    if (len < 0 || !adjust(vm, from, to, by, len, &start, &step, &n)) return jj_error();
+    if (len < 0 || !adjust(vm, from, to, by, len, &b)) return jj_error();
     if (v.kind == JJ_STR) {
         bool markup = v.as.s->markup;
         if (!jj_step(vm, (int64_t)(v.as.s->n >> 8))) return jj_error();
-        jj_value part = slice_str(vm, v.as.s, start, step, n);
+        jj_value part = slice_str(vm, v.as.s, b.start, b.step, b.n);
         if (!jj_is_error(part) && markup && part.as.s != v.as.s) part.as.s->markup = true;
         return part;
     }
-    if (v.kind != JJ_RANGE) return slice_list(vm, v, start, step, n);
+    if (v.kind != JJ_RANGE) return slice_list(vm, v, b.start, b.step, b.n);
     jj_range *r = JJ_NEW(vm, jj_range);
     if (!r) return jj_error();
     const jj_range *old = v.as.range;
-    r->start = old->start + start * old->step;
-    r->step = old->step * step;
-    r->n = n;
-    r->stop = r->start + n * r->step;
+    *r = (jj_range){
+        old->start + b.start * old->step, old->start + b.stop * old->step, old->step * b.step, b.n};
     return (jj_value){.kind = JJ_RANGE, .as.range = r};
 }

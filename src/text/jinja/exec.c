@@ -78,7 +78,11 @@ static jj_flow run_filter_block(jj_vm *vm, const jj_node *node) {
     if (flow != JJ_GO_ON) return flow;
     text = jj_eval_filter(vm, node->a, text);
     if (jj_is_error(text)) return JJ_FAILED;
-    jj_put_value(vm, vm->out, text);
+    if (text.kind != JJ_STR) {
+        jj_fail(vm, "expected str instance, %s found", jj_type_name(text));
+        return JJ_FAILED;
+    }
+    jj_put_str(vm, vm->out, text.as.s);
     leave_scope(vm, &node->scope);
     return vm->rc ? JJ_FAILED : JJ_GO_ON;
 }

@@ -245,7 +245,9 @@ JJ_FILTER(f_unique) {
 JJ_FILTER(f_batch) {
     JJ_UNUSED;
     jj_iter *it = jj_iter_new(vm, JJ_I_BATCH, v[0]);
-    if (!it || !jj_int_arg(vm, v[1], 0, &it->i)) return jj_error();
+    if (!it) return jj_error();
+    it->i = -1; /* what is no integer is never reached */
+    jj_as_int(v[1], &it->i);
     it->extra[1] = jj_given(v[2]) ? v[2] : jj_none();
     return jj_of_iter(it);
 }

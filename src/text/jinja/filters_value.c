@@ -38,6 +38,11 @@ JJ_FILTER(f_abs) {
         v[0].as.f = fabs(v[0].as.f);
         return v[0];
     }
+    if (v[0].kind == JJ_BIG) {
+        jj_str *digits = v[0].as.s;
+        v[0].as.s = jj_sub(vm, digits, digits->ptr[0] == '-', digits->n);
+        return v[0].as.s ? v[0] : jj_error();
+    }
     if (!jj_as_int(v[0], &i)) {
         return jj_fail(vm, "bad operand type for abs(): '%s'", jj_type_name(v[0]));
     }
@@ -222,6 +227,11 @@ JJ_FILTER(f_round) {
         return jj_fail(vm, "type %s doesn't define __round__ method", jj_type_name(v[0]));
     }
     bool common = !ceiling && !floored;
+    if (v[0].kind == JJ_BIG) {
+        bool whole = common && (!jj_given(v[1]) || (jj_as_int(v[1], &i) && i >= 0));
+        return whole ? v[0]
+                     : jj_limit(vm, "an integer beyond 64 bits, which are not computed with");
+    }
     if (common && v[0].kind == JJ_FLOAT && jj_given(v[1]) && v[1].kind == JJ_NONE) {
         return truncated(vm, rint(f), jj_none(), false);
     }

@@ -326,7 +326,8 @@ jj_value jj_percent(jj_vm *vm, jj_str *format, jj_value values) {
         if (!jj_given(v) && !next_value(vm, &p, &v)) return jj_error();
         if (!put_conversion(vm, &out, &p, &c, v) || !jj_step(vm, 1)) return jj_error();
     }
-    bool takes_any = values.kind == JJ_DICT || values.kind == JJ_LIST || mapped;
+    bool takes_any = values.kind == JJ_DICT || values.kind == JJ_LIST || values.kind == JJ_RANGE ||
+                     values.kind == JJ_UNDEFINED || mapped;
     size_t given = values.kind == JJ_TUPLE ? values.as.list->n : 1;
     if (!takes_any && p.next < given) {
         return jj_fail(vm, "not all arguments converted during string formatting");

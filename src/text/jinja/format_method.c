@@ -160,21 +160,23 @@ static jj_value format_value(jj_vm *vm, jj_value v, jj_str *text) {
 
 /* ---- the part before it ---- */
 
-static jj_value first_field(jj_vm *vm, formatter *f, jj_str *name) {
+/* whole: the field is the name alone.  Only then does string.Formatter number or look for digits.
+ */
+static jj_value first_field(jj_vm *vm, formatter *f, jj_str *name, bool whole) {
     int64_t index = 0;
     bool number = name->n < 10;
     for (size_t i = 0; i < name->n && number; i++) {
         number = name->ptr[i] >= '0' && name->ptr[i] <= '9';
         index = index * 10 + (name->ptr[i] - '0');
     }
-    if (number) {
+    if (number && (name->n || whole)) {
         if (!name->n) {
             if (f->next < 0) {
                 return jj_fail(vm,
                     "cannot switch from manual field specification to automatic field numbering");
             }
             index = f->next++;
-        } else {
+        } else if (whole) {
             if (f->next > 0) {
                 return jj_fail(vm,
                     "cannot switch from automatic field numbering to manual field specification");
@@ -222,7 +224,7 @@ static jj_value field_value(jj_vm *vm, formatter *f, jj_str *field) {
         end++;
     jj_str *name = jj_sub(vm, field, 0, end);
     if (!name) return jj_error();
-    jj_value v = first_field(vm, f, name);
+    jj_value v = first_field(vm, f, name, end == field->n);
     JJ_TRY(v);
     return rest_of_field(vm, field, end, v);
 }

@@ -49,8 +49,8 @@ static tri_status check_target(jj_parser *p, const jj_node *target) {
     }
 }
 
-static tri_status parse_target(jj_parser *p, bool namespaces, const char *end, jj_node **target) {
-    jj_tuple_rules rules = {.simple = true, .namespaces = namespaces, .end_name = end};
+static tri_status parse_target(jj_parser *p, bool namespaces, jj_node **target) {
+    jj_tuple_rules rules = {.simple = true, .namespaces = namespaces};
     TRI_TRY(jj_parse_tuple(p, &rules, target));
     return check_target(p, *target);
 }
@@ -71,7 +71,7 @@ static tri_status parse_name_target(jj_parser *p, jj_node **target) {
 
 static tri_status parse_set(jj_parser *p, uint32_t at, jj_node **node) {
     jj_node *target;
-    TRI_TRY(parse_target(p, true, NULL, &target));
+    TRI_TRY(parse_target(p, true, &target));
     if (jj_skip_op(p, '=')) {
         TRI_TRY(jj_node_new(p, node, JJ_N_SET, at));
         (*node)->a = target;
@@ -87,10 +87,9 @@ static tri_status parse_for(jj_parser *p, uint32_t at, jj_node **node) {
     static const char *const ends[] = {"endfor", "else", NULL};
     jj_node *made;
     TRI_TRY(jj_node_new(p, &made, JJ_N_FOR, at));
-    TRI_TRY(parse_target(p, false, "in", &made->a));
+    TRI_TRY(parse_target(p, false, &made->a));
     if (!jj_skip_name(p, "in")) return jj_unexpected(p, "in");
-    TRI_TRY(
-        jj_parse_tuple(p, &(jj_tuple_rules){.no_cond = true, .end_name = "recursive"}, &made->b));
+    TRI_TRY(jj_parse_tuple(p, &(jj_tuple_rules){.no_cond = true}, &made->b));
     if (jj_skip_name(p, "if")) TRI_TRY(jj_parse_expression(p, true, &made->c));
     made->flag = jj_skip_name(p, "recursive");
     TRI_TRY(parse_body(p, ends, &made->body));
@@ -131,7 +130,7 @@ static tri_status parse_with(jj_parser *p, uint32_t at, jj_node **node) {
     while (p->at->kind != JJ_T_BLOCK_END) {
         jj_node *target, *value;
         if (items.n) TRI_TRY(jj_expect_op(p, ','));
-        TRI_TRY(parse_target(p, false, NULL, &target));
+        TRI_TRY(parse_target(p, false, &target));
         TRI_TRY(jj_expect_op(p, '='));
         TRI_TRY(jj_parse_expression(p, true, &value));
         TRI_TRY(jj_nodes_add(p, &items, target));

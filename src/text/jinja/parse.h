@@ -44,7 +44,6 @@ tri_status jj_expect_name(jj_parser *p, tri_str *name);
 tri_status jj_parse_expression(jj_parser *p, bool with_cond, jj_node **node);
 typedef struct jj_tuple_rules {
     bool simple, no_cond, in_brackets, namespaces;
-    const char *end_name; /* a name that ends it, or NULL */
 } jj_tuple_rules;
 tri_status jj_parse_tuple(jj_parser *p, const jj_tuple_rules *rules, jj_node **node);
 /* Filters after "|"; of a block: node NULL, and the first without its "|" when inside_tag. */

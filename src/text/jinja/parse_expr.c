@@ -124,9 +124,7 @@ static tri_status parse_number(jj_parser *p, jj_node **node) {
     const jj_token *t = p->at++;
     TRI_TRY(jj_node_new(p, node, JJ_N_CONST, t->at));
     if (t->kind == JJ_T_FLOAT) {
-        double value = 0;
-        tri_str_to_f64(t->text, &value);
-        (*node)->value = jj_float(value);
+        (*node)->value = jj_float(strtod(t->text.ptr, NULL)); /* the lexer ends it with NUL */
         return TRI_OK;
     }
     int base = 10;
@@ -231,9 +229,9 @@ static tri_status parse_primary(jj_parser *p, bool namespaces, jj_node **node) {
     return TRI_OK;
 }
 
-static bool tuple_ends(const jj_parser *p, const jj_tuple_rules *rules) {
+static bool tuple_ends(const jj_parser *p) {
     if (p->at->kind == JJ_T_VARIABLE_END || p->at->kind == JJ_T_BLOCK_END) return true;
-    return jj_at_op(p, ')') || (rules->end_name && jj_at_name(p, rules->end_name));
+    return jj_at_op(p, ')');
 }
 
 tri_status jj_parse_tuple(jj_parser *p, const jj_tuple_rules *rules, jj_node **node) {
@@ -243,7 +241,7 @@ tri_status jj_parse_tuple(jj_parser *p, const jj_tuple_rules *rules, jj_node **n
     for (;;) {
         jj_node *item;
         if (items.n) TRI_TRY(jj_expect_op(p, ','));
-        if (tuple_ends(p, rules)) break;
+        if (tuple_ends(p)) break;
         TRI_TRY(rules->simple ? parse_primary(p, rules->namespaces, &item)
                               : jj_parse_expression(p, !rules->no_cond, &item));
         TRI_TRY(jj_nodes_add(p, &items, item));

@@ -226,7 +226,7 @@ static bool split_space(jj_vm *vm, jj_items *items, jj_str *s, int64_t max) {
         at = skip_while(s, end, true);
     }
     if (at >= s->n) return true;
-    return push_part(vm, items, s, at, jj_rstrip(s->ptr, s->n));
+    return push_part(vm, items, s, at, s->n); /* as many as allowed: the rest as it is */
 }
 
 static bool split_space_right(jj_vm *vm, jj_items *items, jj_str *s, int64_t max) {
@@ -236,7 +236,7 @@ static bool split_space_right(jj_vm *vm, jj_items *items, jj_str *s, int64_t max
         if (!push_part(vm, items, s, begin, end)) return false;
         end = back_while(s, begin, true);
     }
-    return !end || push_part(vm, items, s, skip_while(s, 0, true), end);
+    return !end || push_part(vm, items, s, 0, end);
 }
 
 static bool split_by(jj_vm *vm, jj_items *items, jj_str *s, const jj_str *separator, int64_t max) {

@@ -188,9 +188,11 @@ bool jj_hash(jj_vm *vm, jj_value v, uint32_t *hash) {
             *hash = (*hash * 31 + part) | 1;
         }
         return true;
+    case JJ_VIEW:
+        *hash = hash_i64((int64_t)(intptr_t)v.as.p);
+        return v.id == JJ_VALUES;
     case JJ_LIST:
     case JJ_DICT:
-    case JJ_VIEW:
     case JJ_ERROR:
         return false;
     case JJ_BIG:
