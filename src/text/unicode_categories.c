@@ -1,5 +1,5 @@
-/* unicode_categories.c - written by tests/golden/text/make_unicode_tables.py from ICU 72's Unicode 15.0
- * data (Unicode licence, SPDX Unicode-3.0); not edited by hand. */
+/* unicode_categories.c - written by tests/golden/text/make_unicode_tables.py from ICU 72's
+ * Unicode 15.0 data (Unicode licence, SPDX Unicode-3.0); not edited by hand. */
 #include "text/unicode_tables.h"
 
 /* clang-format off */
