@@ -398,12 +398,13 @@ static tri_node *parse_alternatives(tri_regex_parser *p) {
         return NULL;
     }
     tri_regex_parser outer = *p;
-    node_list list = {0};
-    do {
-        if (!push(p, &list, parse_sequence(p))) return NULL;
-    } while (skip(p, "|"));
-    tri_node *n = list.items[--list.n];
-    while (list.n > 0)
+    node_list list = {0}; /* all but the last */
+    tri_node *n = parse_sequence(p);
+    while (n && skip(p, "|")) {
+        if (!push(p, &list, n)) return NULL;
+        n = parse_sequence(p);
+    }
+    while (n && list.n > 0)
         n = tri_node_alt(p->ast, list.items[--list.n], n);
     p->flags = outer.flags;
     p->depth--;
