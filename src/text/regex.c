@@ -256,7 +256,7 @@ static __attribute__((noinline)) void read_carefully(tri_regex_scan *s, attempt 
 }
 
 TRI_HOT void run(tri_regex_scan *s, attempt *a, bool looks) {
-    const unsigned char *from = a->p;
+    const unsigned char *from;
     if ((size_t)(a->p - s->text) >= s->failures.reach) {
         do {
             from = a->p;

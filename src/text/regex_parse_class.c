@@ -106,6 +106,9 @@ bool tri_regex_parse_escape(
     }
     tri_code_set found = {0};
     if (tri_class_escape(&found, (char)(c | 32), p->ast->arena)) {
+        /* Unicode's \w (UTS 18, annex C), which Oniguruma's lacks the joiners of. */
+        if ((c | 32) == 'w' && p->syntax == TRI_REGEX_PERL)
+            tri_code_set_add(&found, 0x200C, 0x200D, p->ast->arena);
         tri_code_set_normalize(&found);
         if (c < 'a') tri_code_set_negate(&found, p->ast->arena);
         tri_code_set_add_set(set, &found, p->ast->arena);

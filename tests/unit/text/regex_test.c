@@ -171,6 +171,8 @@ static void syntax(void **state) {
     check("(?:(?:a|b)(?:c|d)){2}", perl, "acbdad", "0-4");
     check("\\w", ruby, "\xC2\xBD", "0-2");
     check("[\\w]", ruby, "\xC2\xBD", "");
+    check("\\w|[\\w]", perl, "\xC2\xBD\xE2\x80\x8D", "2-5");
+    check("\\w|[\\w]", ruby, "\xE2\x80\x8D", "");
 }
 
 static void rejected(const char *pattern, tri_status status, const char *place) {
