@@ -24,6 +24,7 @@ struct tri_bpe {
     tri_bpe_merge *merges;
     size_t merge_mask;
     int32_t merge_shift;
+    int32_t last_merged; /* what the merge before made */
 };
 
 typedef struct tri_bpe_symbol {
@@ -101,9 +102,17 @@ tri_status tri_bpe_reserve_merges(tri_bpe *bpe, int64_t n, tri_arena *arena, tri
     return TRI_OK;
 }
 
+static inline uint64_t pair_of(int32_t left, int32_t right) {
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+static inline size_t first_slot(const tri_bpe *bpe, uint64_t pair) {
+    return (size_t)((pair ^ pair >> 29) * 0x9E3779B97F4A7C15u >> bpe->merge_shift);
+}
+
 static inline tri_bpe_merge *merge_slot(const tri_bpe *bpe, int32_t left, int32_t right) {
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t at = (size_t)((pair ^ pair >> 29) * 0x9E3779B97F4A7C15u >> bpe->merge_shift);
+    uint64_t pair = pair_of(left, right);
+    size_t at = first_slot(bpe, pair);
     while (bpe->merges[at].pair != pair && bpe->merges[at].rank >= 0)
         at = (at + 1) & bpe->merge_mask;
     return &bpe->merges[at];
@@ -112,21 +121,73 @@ static inline tri_bpe_merge *merge_slot(const tri_bpe *bpe, int32_t left, int32_
 /* A free slot's pair is 0, which is that of ids 0 and 0 too: its rank of -1 is right for both. */
 void tri_bpe_add_merge(tri_bpe *bpe, int32_t rank, int32_t left, int32_t right, int32_t merged) {
     TRI_ASSERT(rank >= 0 && left >= 0 && right >= 0 && merged >= 0);
-    *merge_slot(bpe, left, right) =
-        (tri_bpe_merge){(uint64_t)(uint32_t)left << 32 | (uint32_t)right, rank, merged};
+    *merge_slot(bpe, left, right) = (tri_bpe_merge){pair_of(left, right), rank, merged};
+}
+
+/* Vocabularies list what merges make in the merges' order: the last one's piece or its neighbour is
+ * the likely one, and needs no look-up. */
+static int32_t find_merged(const tri_bpe *bpe, tri_str piece) {
+    for (int32_t id = bpe->last_merged; id <= bpe->last_merged + 1; id++) {
+        if (id >= 0 && id < bpe->config.n_pieces && bpe->table.pieces[id].ptr &&
+            tri_str_equal(bpe->table.pieces[id], piece)) {
+            return id;
+        }
+    }
+    return tri_bpe_find(bpe, piece);
+}
+
+static void prefetch_pieces(const tri_bpe *bpe, const uint64_t *hashes, int32_t n) {
+    const tri_pieces *t = &bpe->table;
+    for (int32_t i = 0; i < n; i++)
+        __builtin_prefetch(&t->slots[hashes[i] & t->mask]);
+    for (int32_t i = 0; i < n; i++) {
+        int32_t id = t->slots[hashes[i] & t->mask].id;
+        if (id >= 0) __builtin_prefetch(&t->pieces[id]);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        int32_t id = t->slots[hashes[i] & t->mask].id;
+        if (id >= 0) __builtin_prefetch(t->pieces[id].ptr);
+    }
+}
+
+/* The ids of a merge's parts, given their hashes, and of what it makes.  False: one is no piece. */
+static bool find_merge(tri_bpe *bpe, const tri_bpe_merge_text *m, const uint64_t hashes[2],
+    int32_t *left, int32_t *right, int32_t *merged) {
+    char joined[2048];
+    size_t skip = bpe->config.prefix.len, n = m->left.len + m->right.len - skip;
+    if (m->right.len < skip || n > sizeof joined) return false;
+    memcpy(joined, m->left.ptr, m->left.len);
+    memcpy(joined + m->left.len, m->right.ptr + skip, m->right.len - skip);
+    *left = tri_pieces_find_hashed(&bpe->table, m->left, hashes[0]);
+    *right = tri_pieces_find_hashed(&bpe->table, m->right, hashes[1]);
+    *merged = find_merged(bpe, (tri_str){joined, n});
+    if (*left < 0 || *right < 0 || *merged < 0) return false;
+    bpe->last_merged = *merged;
+    return true;
+}
+
+int32_t tri_bpe_add_merges_of(tri_bpe *bpe, const tri_bpe_merge_text *merges, int32_t n) {
+    uint64_t hashes[TRI_BPE_MERGES_AT_ONCE][2];
+    int32_t ids[TRI_BPE_MERGES_AT_ONCE][3], n_found = 0;
+    TRI_ASSERT(n <= TRI_BPE_MERGES_AT_ONCE);
+    for (int32_t i = 0; i < n; i++) {
+        hashes[i][0] = tri_pieces_hash(merges[i].left);
+        hashes[i][1] = tri_pieces_hash(merges[i].right);
+    }
+    prefetch_pieces(bpe, hashes[0], 2 * n);
+    while (n_found < n && find_merge(bpe, &merges[n_found], hashes[n_found], &ids[n_found][0],
+                              &ids[n_found][1], &ids[n_found][2])) {
+        __builtin_prefetch(
+            &bpe->merges[first_slot(bpe, pair_of(ids[n_found][0], ids[n_found][1]))]);
+        n_found++;
+    }
+    for (int32_t i = 0; i < n_found; i++)
+        tri_bpe_add_merge(bpe, merges[i].rank, ids[i][0], ids[i][1], ids[i][2]);
+    return n_found;
 }
 
 bool tri_bpe_add_merge_of(tri_bpe *bpe, int32_t rank, tri_str left, tri_str right) {
-    char joined[2048];
-    size_t skip = bpe->config.prefix.len;
-    if (right.len < skip || left.len + right.len - skip > sizeof joined) return false;
-    memcpy(joined, left.ptr, left.len);
-    memcpy(joined + left.len, right.ptr + skip, right.len - skip);
-    int32_t l = tri_bpe_find(bpe, left), r = tri_bpe_find(bpe, right);
-    int32_t id = tri_bpe_find(bpe, (tri_str){joined, left.len + right.len - skip});
-    if (l < 0 || r < 0 || id < 0) return false;
-    tri_bpe_add_merge(bpe, rank, l, r, id);
-    return true;
+    return tri_bpe_add_merges_of(bpe, &(tri_bpe_merge_text){rank, left, right}, 1) == 1;
 }
 
 tri_status tri_bpe_derive_merges(

@@ -39,6 +39,14 @@ tri_status tri_bpe_reserve_merges(tri_bpe *bpe, int64_t n, tri_arena *arena, tri
 void tri_bpe_add_merge(tri_bpe *bpe, int32_t rank, int32_t left, int32_t right, int32_t merged);
 /* The same by text.  False: one of the three pieces is not in the vocabulary. */
 bool tri_bpe_add_merge_of(tri_bpe *bpe, int32_t rank, tri_str left, tri_str right);
+/* Many at once, which waits less for memory: how many were added, all when none of them lacks a
+ * piece. */
+typedef struct tri_bpe_merge_text {
+    int32_t rank;
+    tri_str left, right;
+} tri_bpe_merge_text;
+enum { TRI_BPE_MERGES_AT_ONCE = 32 };
+int32_t tri_bpe_add_merges_of(tri_bpe *bpe, const tri_bpe_merge_text *merges, int32_t n);
 /* Every two pieces that make a piece merge, at its rank (ranks: by id; negative: never made so).
  * Equal ranks go leftmost first.  tiktoken and tekken: rank = id; SentencePiece: the dense rank of
  * scores, highest first. */

@@ -263,7 +263,7 @@ static tri_status replace(tri_decode_chain *c, int32_t i, tri_str token) {
     tri_decode_stage *s = &c->stages[i];
     tri_buf_clear(&s->other);
     TRI_TRY(tri_pattern_replace(
-        &s->step->pattern, &s->scan, token, s->step->content, &s->other, c->err));
+        &s->step->pattern, &s->scan, token, s->step->content, &s->other, NULL, c->err));
     return feed(c, i + 1, view(&s->other), true);
 }
 

@@ -346,12 +346,11 @@ static tri_status prepare(
 static tri_status finish_ids(const tri_tokenizer *t, const tri_buf *sequence, bool add_special,
     int32_t **ids, int32_t *n_ids, tri_error *err) {
     static const tri_template_item alone[] = {{.id = -1}};
-    bool plain = !add_special || t->n_single == 0;
-    const tri_template_item *items = plain ? alone : t->single;
-    int32_t n_items = plain ? 1 : t->n_single;
+    const tri_template_item *items = t->n_single ? t->single : alone;
+    int32_t n_items = t->n_single ? t->n_single : 1;
     size_t n = 0;
     for (int32_t i = 0; i < n_items; i++)
-        n += items[i].id >= 0 ? 1 : sequence->len / sizeof(int32_t);
+        n += items[i].id < 0 ? sequence->len / sizeof(int32_t) : add_special;
     if (n > INT32_MAX) {
         return TRI_FAIL(err, TRI_E_LIMIT, "%zu tokens; at most %d", n, INT32_MAX);
     }
@@ -360,7 +359,7 @@ static tri_status finish_ids(const tri_tokenizer *t, const tri_buf *sequence, bo
     size_t at = 0;
     for (int32_t i = 0; i < n_items; i++) {
         if (items[i].id >= 0) {
-            all[at++] = items[i].id;
+            if (add_special) all[at++] = items[i].id;
         } else if (sequence->len) {
             memcpy(all + at, sequence->ptr, sequence->len);
             at += sequence->len / sizeof(int32_t);

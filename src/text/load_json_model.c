@@ -242,9 +242,10 @@ static tri_status copy_string(
     return TRI_OK;
 }
 
-/* "a b" cut at its space, or a pair: as the model's pieces, in room.  False: no merge. */
+/* "a b" cut at its space, or a pair: as the model's pieces, in room.  False: no merge.  *reachable:
+ * false where a part has characters that bytes never become. */
 static bool merge_parts(const tri_tokenizer *t, const tri_json_view *s, bool pair, char *room,
-    tri_str *left, tri_str *right) {
+    tri_str *left, tri_str *right, bool *reachable) {
     size_t n = unescape(s, room), n_right;
     char *second;
     if (pair) {
@@ -260,8 +261,14 @@ static bool merge_parts(const tri_tokenizer *t, const tri_json_view *s, bool pai
     }
     *left = (tri_str){room, n};
     *right = (tri_str){second, n_right};
-    return !t->raw_bytes || (tri_byte_level_undo(*left, room, &left->len) &&
-                                tri_byte_level_undo(*right, second, &right->len));
+    *reachable = !t->raw_bytes || (tri_byte_level_undo(*left, room, &left->len) &&
+                                      tri_byte_level_undo(*right, second, &right->len));
+    return true;
+}
+
+static tri_status bad_merge(const tri_json_view *merge, int32_t rank, tri_error *err) {
+    return TRI_FAIL(err, TRI_E_FORMAT, "merge %d ('%.*s') is not of pieces in the vocabulary", rank,
+        (int)(merge->len < 80 ? merge->len : 80), merge->ptr);
 }
 
 static tri_status add_merges(tri_tokenizer *t, const tri_json_model *m, tri_error *err) {
@@ -275,21 +282,34 @@ static tri_status add_merges(tri_tokenizer *t, const tri_json_model *m, tri_erro
         return TRI_FAIL(
             err, TRI_E_LIMIT, "a merge of %zu bytes; at most %d", room_bytes, MAX_MERGE_BYTES);
     }
-    char *room = malloc(2 * room_bytes);
-    if (!room) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a merge");
+    /* Each merge of a batch keeps its parts in room of its own. */
+    char *room = malloc(2 * room_bytes * TRI_BPE_MERGES_AT_ONCE);
+    if (!room) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for merges");
     tri_status rc = tri_bpe_reserve_merges(t->bpe, (int64_t)(n / step), &t->arena, err);
-    int32_t rank = 0;
+    tri_bpe_merge_text batch[TRI_BPE_MERGES_AT_ONCE];
+    const tri_json_view *from[TRI_BPE_MERGES_AT_ONCE];
+    int32_t rank = 0, n_batch = 0;
     for (size_t i = 0; i + step <= n && !rc; i += step) {
-        tri_str left, right;
-        if (!m->merges_are_pairs && merges[i].len >= 8 && !memcmp(merges[i].ptr, "#version", 8)) {
-            continue;
+        bool version =
+            !m->merges_are_pairs && merges[i].len >= 8 && !memcmp(merges[i].ptr, "#version", 8);
+        bool reachable = false;
+        tri_bpe_merge_text *to = &batch[n_batch];
+        from[n_batch] = &merges[i];
+        if (version) continue;
+        if (!merge_parts(t, &merges[i], m->merges_are_pairs,
+                room + 2 * room_bytes * (size_t)n_batch, &to->left, &to->right, &reachable)) {
+            rc = bad_merge(&merges[i], rank, err);
         }
-        if (!merge_parts(t, &merges[i], m->merges_are_pairs, room, &left, &right) ||
-            !tri_bpe_add_merge_of(t->bpe, rank, left, right)) {
-            rc = TRI_FAIL(err, TRI_E_FORMAT, "merge %d ('%.*s') is not of pieces in the vocabulary",
-                rank, (int)(merges[i].len < 80 ? merges[i].len : 80), merges[i].ptr);
-        }
-        rank++;
+        to->rank = rank++;
+        n_batch += reachable;
+        if (rc || n_batch < TRI_BPE_MERGES_AT_ONCE) continue;
+        int32_t n_added = tri_bpe_add_merges_of(t->bpe, batch, n_batch);
+        if (n_added < n_batch) rc = bad_merge(from[n_added], batch[n_added].rank, err);
+        n_batch = 0;
+    }
+    if (!rc && n_batch) {
+        int32_t n_added = tri_bpe_add_merges_of(t->bpe, batch, n_batch);
+        if (n_added < n_batch) rc = bad_merge(from[n_added], batch[n_added].rank, err);
     }
     free(room);
     return rc;

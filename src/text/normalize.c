@@ -17,36 +17,54 @@ void tri_normalize_scratch_deinit(tri_normalize_scratch *scratch) {
 
 /* ---- replacing ---- */
 
-static void replace_literal(tri_str text, tri_str what, tri_str content, tri_buf *out) {
-    const char *from = text.ptr, *end = text.ptr + text.len;
-    for (const char *at; (at = memmem(from, (size_t)(end - from), what.ptr, what.len)) != NULL;
-         from = at + what.len) {
-        tri_buf_append(out, from, (size_t)(at - from));
-        tri_buf_append(out, content.ptr, content.len);
+typedef struct replacing {
+    tri_str text, content;
+    tri_buf *out;
+    size_t done, n_zero; /* of text */
+    size_t n_zero_out;
+} replacing;
+
+static void put_match(replacing *r, size_t begin, size_t end) {
+    if (r->done < r->n_zero) { /* text before the match that begins the whole */
+        size_t n = begin < r->n_zero ? begin : r->n_zero;
+        r->n_zero_out = r->out->len + n - r->done;
     }
-    tri_buf_append(out, from, (size_t)(end - from));
+    tri_buf_append(r->out, r->text.ptr + r->done, begin - r->done);
+    tri_buf_append(r->out, r->content.ptr, r->content.len);
+    if (r->n_zero && end <= r->n_zero) r->n_zero_out = r->out->len;
+    r->done = end;
+}
+
+static void put_rest(replacing *r) {
+    if (r->done < r->n_zero) r->n_zero_out = r->out->len + r->n_zero - r->done;
+    tri_buf_append(r->out, r->text.ptr + r->done, r->text.len - r->done);
 }
 
 tri_status tri_pattern_replace(const tri_pattern *pattern, tri_regex_scan **scan, tri_str text,
-    tri_str content, tri_buf *out, tri_error *err) {
+    tri_str content, tri_buf *out, size_t *n_zero, tri_error *err) {
+    replacing r = {.text = text, .content = content, .out = out, .n_zero = n_zero ? *n_zero : 0};
     if (text.len == 0) return TRI_OK;
     if (!pattern->regex) {
-        replace_literal(text, pattern->literal, content, out);
-        return tri_buf_status(out, err);
+        tri_str what = pattern->literal;
+        for (const char *at;
+             (at = memmem(text.ptr + r.done, text.len - r.done, what.ptr, what.len)) != NULL;) {
+            size_t begin = (size_t)(at - text.ptr);
+            put_match(&r, begin, begin + what.len);
+        }
+    } else {
+        if (!*scan) TRI_TRY(tri_regex_scan_create(scan, pattern->regex, err));
+        TRI_TRY(tri_regex_scan_begin(*scan, text, err));
+        size_t at = 0, begin, end;
+        bool matched = false;
+        while (tri_regex_scan_next(*scan, &at, &begin, &end)) {
+            /* As Oniguruma's find_iter: no empty match where the last one ended. */
+            if (begin == end && matched && end == r.done) continue;
+            put_match(&r, begin, end);
+            matched = true;
+        }
     }
-    if (!*scan) TRI_TRY(tri_regex_scan_create(scan, pattern->regex, err));
-    TRI_TRY(tri_regex_scan_begin(*scan, text, err));
-    size_t at = 0, begin, end, done = 0;
-    bool matched = false;
-    while (tri_regex_scan_next(*scan, &at, &begin, &end)) {
-        /* As Oniguruma's find_iter: no empty match where the last one ended. */
-        if (begin == end && matched && end == done) continue;
-        tri_buf_append(out, text.ptr + done, begin - done);
-        tri_buf_append(out, content.ptr, content.len);
-        done = end;
-        matched = true;
-    }
-    tri_buf_append(out, text.ptr + done, text.len - done);
+    put_rest(&r);
+    if (n_zero) *n_zero = r.n_zero_out;
     return tri_buf_status(out, err);
 }
 
@@ -215,12 +233,8 @@ static tri_status replace(step_run *r, tri_error *err) {
         r->unchanged = !memmem(r->in.text.ptr, r->in.text.len, p->literal.ptr, p->literal.len);
         if (r->unchanged) return TRI_OK;
     }
-    TRI_TRY(tri_pattern_replace(p, r->scan, r->in.text, r->step->content, r->out, err));
-    /* What stands for a match begins where its last character does: at the start only where that
-     * is the first one. */
-    size_t n = r->out->len ? tri_utf8_length((uint8_t)r->out->ptr[0]) : 0;
-    r->n_zero = r->in.n_zero ? (n > r->in.n_zero ? n : r->in.n_zero) : 0;
-    return TRI_OK;
+    r->n_zero = r->in.n_zero;
+    return tri_pattern_replace(p, r->scan, r->in.text, r->step->content, r->out, &r->n_zero, err);
 }
 
 static tri_status run_step(step_run *r, tri_error *err) {

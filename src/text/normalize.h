@@ -23,8 +23,9 @@ typedef struct tri_stretch {
 tri_status tri_normalize(const tri_tokenizer *t, tri_normalize_scratch *scratch, tri_stretch in,
     tri_stretch *out, tri_error *err);
 
-/* The expression's matches replaced; scan: of this pattern's regex, made when it is NULL. */
+/* The pattern's matches replaced; scan: of its regex, made when it is NULL.  *n_zero (may be NULL):
+ * of in's bytes, then of out's; what stands for a match begins where its last character does. */
 tri_status tri_pattern_replace(const tri_pattern *pattern, tri_regex_scan **scan, tri_str text,
-    tri_str content, tri_buf *out, tri_error *err);
+    tri_str content, tri_buf *out, size_t *n_zero, tri_error *err);
 
 #endif

@@ -24,8 +24,11 @@ typedef struct tri_pieces {
 tri_status tri_pieces_init(
     tri_pieces *table, const tri_str *pieces, int32_t n, tri_arena *arena, tri_error *err);
 
-static inline int32_t tri_pieces_find(const tri_pieces *t, tri_str piece) { /* -1: none */
-    uint64_t hash = tri_hash64(piece.ptr, piece.len, 0);
+static inline uint64_t tri_pieces_hash(tri_str piece) {
+    return tri_hash64(piece.ptr, piece.len, 0);
+}
+
+static inline int32_t tri_pieces_find_hashed(const tri_pieces *t, tri_str piece, uint64_t hash) {
     for (size_t i = (size_t)hash & t->mask;; i = (i + 1) & t->mask) {
         const tri_piece_slot *slot = &t->slots[i];
         if (slot->id < 0) return -1;
@@ -34,6 +37,10 @@ static inline int32_t tri_pieces_find(const tri_pieces *t, tri_str piece) { /* -
             return slot->id;
         }
     }
+}
+
+static inline int32_t tri_pieces_find(const tri_pieces *t, tri_str piece) { /* -1: none */
+    return tri_pieces_find_hashed(t, piece, tri_pieces_hash(piece));
 }
 
 #endif

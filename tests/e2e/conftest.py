@@ -9,6 +9,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--binaries", default="build", help="where trireme and tests/logits are, as build/asan"
     )
+    parser.addoption(
+        "--tokenizer_strings", type=int, default=10000, help="strings compared for each real vocabulary"
+    )
 
 
 def pytest_configure(config):
