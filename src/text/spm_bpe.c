@@ -8,7 +8,7 @@
 enum {
     PAIR_BITS = 20,
     MAX_PIECE_BYTES = 8000,
-    WINDOW_SYMBOLS = 1 << 14
+    WINDOW_SYMBOLS = 512
 }; /* SentencePiece's limit; a set of 128 KiB */
 static const uint32_t no_unit = UINT32_MAX;
 

@@ -21,7 +21,7 @@ typedef struct tri_spm_bpe_desc {
     int32_t unk_id; /* -1: none; what has no piece is then left out */
     bool byte_fallback;
     bool characters;        /* model type CHAR: nothing is joined */
-    int32_t window_symbols; /* how long a stretch is joined at once; 0: the default, 16384 */
+    int32_t window_symbols; /* how long a stretch is joined at once; 0: the default, 512 */
 } tri_spm_bpe_desc;
 
 typedef struct tri_spm_bpe tri_spm_bpe; /* in the arena; immutable: shared by threads */
