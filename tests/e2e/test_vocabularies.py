@@ -2,6 +2,7 @@
 tiktoken, and llama.cpp's expected tokens for GGUF.  Encoding and decoding are compared id by id and byte by byte."""
 
 import base64
+import functools
 import importlib.util
 import json
 import random
@@ -81,9 +82,10 @@ def number(field, value):
 
 def model_proto(pieces, unigram, byte_fallback, dummy_prefix, extra_spaces, charsmap):
     """sentencepiece_model.proto by hand, for vocabularies of GGUF files."""
-    out = b""
-    for piece, score, kind in pieces:
-        out += delimited(1, delimited(1, piece.encode()) + varint(2 << 3 | 5) + struct.pack("<f", score) + number(3, kind))
+    out = b"".join(
+        delimited(1, delimited(1, piece.encode()) + varint(2 << 3 | 5) + struct.pack("<f", score) + number(3, kind))
+        for piece, score, kind in pieces
+    )
     out += delimited(2, number(3, 1 if unigram else 2) + number(35, byte_fallback))
     normalizer = delimited(2, charsmap) if charsmap else b""
     return out + delimited(3, normalizer + number(3, dummy_prefix) + number(4, extra_spaces) + number(5, True))
@@ -226,9 +228,14 @@ def byte_alphabet():
     return {chr(b): b for b in printed} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
+@functools.lru_cache
+def gguf_of(name):
+    return oracle.Gguf(name)
+
+
 def ranks_of(vocabulary, n):
     alphabet = byte_alphabet()
-    tokens = oracle.Gguf(vocabulary).tokens[:n]
+    tokens = gguf_of(vocabulary).tokens[:n]
     ranks = {bytes(alphabet[c] for c in t): i for i, t in enumerate(tokens)}
     # More ranks than the vocabulary has are bytes that no UTF-8 holds.
     return ranks | {b"\xff" + struct.pack(">I", i): i for i in range(len(ranks), n)}
@@ -254,17 +261,18 @@ def test_tiktoken(model_type, scratch):
 
 def test_tiktoken_special_tokens(scratch):
     """Those of tokenizer_config.json first, the kind's own where it says nothing."""
-    ranks = ranks_of("llama-bpe", 128000)
-    added = {"128000": {"content": "[BOS]", "special": True}, "128002": {"content": "<tool>", "special": False}}
+    n = 50256
+    ranks = ranks_of("gpt-2", n)
+    added = {str(n): {"content": "[BOS]", "special": True}, str(n + 2): {"content": "<tool>", "special": False}}
     write_tiktoken(scratch, ranks, "kimi_k2", added_tokens_decoder=added)
     ids = encode(scratch, ["[BOS]<tool>", "[BOS"], "--parse_special")
-    assert ids[0] == [128000, 128002] and ids[1][0] < 128000
-    assert encode(scratch, ["<tool>[BOS]"])[0][0] == 128002  # not special: read in any text
-    assert 128000 not in encode(scratch, ["<tool>[BOS]"])[0]
+    assert ids[0] == [n, n + 2] and ids[1][0] < n
+    assert encode(scratch, ["<tool>[BOS]"])[0][0] == n + 2  # not special: read in any text
+    assert n not in encode(scratch, ["<tool>[BOS]"])[0]
     write_tiktoken(scratch, ranks, "llama")
-    assert encode(scratch, ["<|eot_id|>"], "--parse_special", "--add_special_tokens") == [[128000, 128009]]
+    assert encode(scratch, ["<|eot_id|>"], "--parse_special", "--add_special_tokens") == [[n, n + 9]]
     write_tiktoken(scratch, ranks, "unheard_of")
-    assert encode(scratch, ["<|eot_id|>"], "--parse_special") == [[128009]]  # known by its number of ranks
+    assert encode(scratch, ["<|endoftext|>"], "--parse_special") == [[n]]  # known by its number of ranks
 
 
 # ---- GGUF ----
@@ -294,30 +302,28 @@ def test_gguf_expected_tokens(name):
     assert not wrong, f"{len(wrong)} of {len(lines)} differ, as {wrong[0]!r}"
 
 
-@pytest.mark.parametrize("name", ["llama-spm", "baichuan", "phi-3", "nomic-bert-moe"])
+# name: Unigram, the unknown token, a space before the text and one for many, texts
+SENTENCEPIECE_KINDS = {
+    "llama-spm": (False, 0, True, False, N_TEXTS),
+    "baichuan": (False, 0, True, False, 1500),
+    "phi-3": (False, 0, True, False, 1500),
+    "nomic-bert-moe": (True, 3, True, True, N_TEXTS),
+}
+
+
+@pytest.mark.parametrize("name", SENTENCEPIECE_KINDS)
 def test_gguf_sentencepiece(name):
     """llama and t5 kinds against sentencepiece with the same pieces.  User-defined tokens, which converters add, are
     taken out of the texts: SentencePiece has no added tokens."""
-    from gguf import GGUFReader
-
-    path = oracle.ORACLES / f"ggml-vocab-{name}.gguf"
-    g, fields = oracle.Gguf(name), GGUFReader(path).fields
-    flag = lambda key, value: bool(fields[key].parts[-1][0]) if key in fields else value
-    unknown = int(fields["tokenizer.ggml.unknown_token_id"].parts[-1][0]) if name != "baichuan" else 0
-    unigram = name == "nomic-bert-moe"
+    unigram, unknown, prefix, extra, n = SENTENCEPIECE_KINDS[name]
+    path, g = oracle.ORACLES / f"ggml-vocab-{name}.gguf", gguf_of(name)
     types = [2 if i == unknown else 3 if kind in (2, 4) else kind for i, kind in enumerate(g.types)]
+    pieces = zip(g.tokens, g.scores, types)
     theirs = sentencepiece.SentencePieceProcessor(
-        model_proto=model_proto(
-            zip(g.tokens, g.scores, types),
-            unigram,
-            6 in types,
-            flag("tokenizer.ggml.add_space_prefix", not unigram),
-            flag("tokenizer.ggml.remove_extra_whitespaces", False),
-            g.charsmap,
-        )
+        model_proto=model_proto(pieces, unigram, 6 in types, prefix, extra, g.charsmap)
     )
     defined = [t for t, kind in zip(g.tokens, g.types) if kind == 4]
-    lines = [t for t in texts(N_TEXTS, 16, g.tokens[:20]) if not any(d in t for d in defined)]
+    lines = [t for t in texts(n, 16, g.tokens[:20]) if not any(d in t for d in defined)]
     ours = encode(path, lines)
     same(lines, ours, [theirs.encode(line) for line in lines])
     lists = [[i for i in ids if g.types[i] != 4] for ids in shuffled(ours, len(g.tokens), 16)]

@@ -1,6 +1,8 @@
 /* Random vocabularies with equal scores, unused and user-defined pieces, against the definition
  * taken at its word: join the best pair of the whole text, leftmost of equals, until none is left;
- * then take unused pieces apart again.  (Exactness with the package itself: vocabularies_test.c.)
+ * then take unused pieces apart again; the
+ * code under test goes by windows of a few symbols.  (Exactness with the package itself:
+ * vocabularies_test.c.)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,15 +137,19 @@ static void against_definition(void **state) {
     (void)state;
     static const char *const parts[] = {"a", "b", "c", "d", "\xE2\x96\x81"};
     uint32_t random = 4242;
-    for (int round = 0; round < 80; round++) {
+    for (int round = 0; round < 200; round++) {
         vocabulary v;
         tri_arena arena;
         tri_spm_bpe *bpe;
         tri_spm_bpe_scratch scratch = {0};
         make(&v, &random, round % 2);
         tri_arena_init(&arena, 0);
-        const tri_spm_bpe_desc desc = {
-            .pieces = v.pieces, .scores = v.scores, .types = v.types, .n = N_PIECES, .unk_id = 0};
+        const tri_spm_bpe_desc desc = {.pieces = v.pieces,
+            .scores = v.scores,
+            .types = v.types,
+            .n = N_PIECES,
+            .unk_id = 0,
+            .window_symbols = 2 + round % 7};
         assert_int_equal(tri_spm_bpe_create(&bpe, &desc, &arena, NULL), TRI_OK);
         for (int k = 0; k < 60; k++) {
             char text[MAX_TEXT * 3 + 1] = "";
@@ -163,7 +169,7 @@ static void against_definition(void **state) {
     }
 }
 
-/* A text of one letter has no place to be cut: the heap is as long as the text. */
+/* A text of one letter has no place to be cut: it goes by windows. */
 static void long_run(void **state) {
     (void)state;
     enum { N = 1 << 19 };
