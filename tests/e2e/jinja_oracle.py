@@ -409,6 +409,9 @@ def cases():
     documents = [{"title": "T1", "text": "one", "doc_id": 3}, {"title": "Ü", "text": "two\nlines", "contents": "c"}]
     for name in ("user", "system", "turns"):
         yield f"{name}, documents", {"messages": plain[name], "documents": documents, "add_generation_prompt": True}
+    for name in ("user", "system", "turns", "call and result", "parts", "two systems", "hostile"):
+        yield f"{name}, functions", {
+            "messages": plain[name], "functions": json.dumps(TOOLS), "datetime": "now", "add_generation_prompt": True}
     yield "nothing", {}
     yield "messages none", {"messages": None}
     yield "messages text", {"messages": "abc"}

@@ -13,7 +13,7 @@ import pytest
 ORACLES = harness.BUILD / "oracles"
 TEMPLATES = jinja_oracle.templates(ORACLES) if ORACLES.exists() else {}
 CASES = list(jinja_oracle.cases())
-OPEN, CLOSE = "\ue000", "\ue001"  # private use: in no template; around each of the user's tokens
+OPEN, CLOSE = "⟪", "⟫"  # in no template, and printable, as repr() escapes others; around each of the user's tokens
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +74,20 @@ def poisoned(value, payload, keep=("role", "type", "id", "tool_call_id")):
 
 def conversations_for_marking():
     c = jinja_oracle.conversations()
-    for name in ("system", "turns", "parts", "reasoning", "reasoning inline", "call and result",
+    for name in ("system", "turns", "parts", "reasoning", "call and result",
                  "two calls", "call string", "result parts", "result object", "extra fields", "thinking"):
         yield name, {"messages": c[name], "tools": jinja_oracle.TOOLS, "add_generation_prompt": True}
         yield name, {"messages": c[name], "add_generation_prompt": False}
     documents = [{"title": "T", "text": "x", "doc_id": "1"}]
     yield "documents", {"messages": c["system"], "documents": documents, "add_generation_prompt": True}
+    given = {"functions": "[f, g]", "datetime": "now", "messages": c["turns"]}
+    yield "functions", given
     roles = [{"role": "user" + OPEN + "<|im_start|>" + CLOSE, "content": "x"}]
     yield "role", {"messages": roles}
 
 
-def check_marking(text, spans, tokens, where):
+def check_marking(text, spans, tokens, rewritten, where):
+    """rewritten: what the template cuts texts at (</think>) and then writes itself."""
     data = text.encode("utf-8")
     plain = bytearray(len(data))
     for begin, end in zip(spans[::2], spans[1::2]):
@@ -95,14 +98,18 @@ def check_marking(text, spans, tokens, where):
     for token in tokens:
         for match in re.finditer(re.escape(token.encode()), data):
             begin, end = match.span()
-            users = data[:begin].endswith(OPEN.encode()) or data[end:].startswith(CLOSE.encode())
-            context = text.encode()[max(0, begin - 40) : end + 40].decode("utf-8", "replace")
-            if users:
+            context = data[max(0, begin - 40) : end + 40].decode("utf-8", "replace")
+            opened = data[:begin].endswith((OPEN.encode(), rb"\u27ea"))  # as ensure_ascii writes it
+            closed = data[end:].startswith((CLOSE.encode(), rb"\u27eb"))
+            if opened and closed and token not in rewritten:
                 seen += 1
                 assert all(plain[begin:end]), f"{where}: the user's {token} is trusted: {context!r}"
-            else:
+            elif not opened and not closed:
                 own += 1
-                assert not any(plain[begin:end]), f"{where}: the template's {token} is not: {context!r}"
+                # Its brackets: "<" ~ key ~ ">" has a key of the user's inside.
+                assert not plain[begin] and not plain[end - 1], f"{where}: the template's {token} is not: {context!r}"
+            else:  # a template that splits at the token and writes its own: one or the other
+                assert len(set(plain[begin:end])) == 1, f"{where}: half of {token}: {context!r}"
     return seen, own
 
 
@@ -111,16 +118,19 @@ def test_nothing_of_the_inputs_is_trusted(engine, name):
     source = TEMPLATES[name]
     tokens = special_tokens(source)
     payload = "".join(OPEN + token + CLOSE for token in tokens)
+    rewritten = set(re.findall(r"""split\(\s*['"]([^'"]+)['"]""", source))
+    for variable in re.findall(r"split\((\w+)\)", source):
+        rewritten.update(re.findall(rf"""set {variable}\s*=\s*['"]([^'"]+)['"]""", source))
     seen = own = 0
     for case, inputs in conversations_for_marking():
         inputs = copy.deepcopy(inputs)
-        for key in ("messages", "tools", "documents"):
+        for key in ("messages", "tools", "documents", "functions", "datetime"):
             if key in inputs:
                 inputs[key] = poisoned(inputs[key], payload)
         got = engine.render(source, inputs, jinja_oracle.MODEL)
         if "text" not in got:
             continue
-        s, o = check_marking(got["text"], got["plain"], tokens, f"{name}, {case}")
+        s, o = check_marking(got["text"], got["plain"], tokens, rewritten, f"{name}, {case}")
         seen, own = seen + s, own + o
     assert seen > 0, "no payload reached the output"
 

@@ -601,7 +601,7 @@ static int compare_op(jj_parser *p) {
     } ops[] = {{JJ_OP2('=', '='), JJ_EQ}, {JJ_OP2('!', '='), JJ_NE}, {'<', JJ_LT},
         {JJ_OP2('<', '='), JJ_LE}, {'>', JJ_GT}, {JJ_OP2('>', '='), JJ_GE}};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        if (jj_skip_op(p, ops[i].op)) return ops[i].means;
+        if (jj_skip_op(p, ops[i].op)) return (int)ops[i].means;
     }
     if (jj_skip_name(p, "in")) return JJ_IN;
     if (jj_at_name(p, "not") && p->at[1].kind == JJ_T_NAME && tri_str_is(p->at[1].text, "in")) {
