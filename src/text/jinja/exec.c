@@ -7,9 +7,9 @@
 static jj_flow run(jj_vm *vm, const jj_node *node);
 
 static jj_value of_context(jj_vm *vm, const jj_load *load) {
-    const jj_entry *e = jj_dict_str(vm->user, load->name, load->name->hash);
-    if (!e && vm->model) e = jj_dict_str(vm->model, load->name, load->name->hash);
-    if (e) return e->value;
+    jj_value v = jj_input(vm, &vm->user, load->name);
+    if (!jj_given(v)) v = jj_input(vm, &vm->model, load->name);
+    if (jj_given(v)) return v;
     return load->global >= 0 ? jj_global(load->global) : jj_missing();
 }
 

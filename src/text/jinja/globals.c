@@ -58,7 +58,7 @@ static jj_dict *make_dict(jj_vm *vm, const jj_args *args) {
         for (size_t i = 0; i < from->n; i++) {
             if (!jj_dict_put(vm, d, from->entries[i].key, from->entries[i].value)) return NULL;
         }
-        d->plain = from->plain;
+        d->plain = from->plain && !args->n_named;
     } else if (args->n) {
         jj_value pairs = jj_collect(vm, args->v[0]);
         for (size_t i = 0; !vm->rc && i < pairs.as.list->n; i++) {

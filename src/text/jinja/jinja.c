@@ -116,13 +116,18 @@ static jj_value of_object(jj_vm *vm, const tri_json *json, bool plain) {
     jj_dict *d = jj_dict_new(vm, (size_t)json->n);
     if (!d) return jj_error();
     d->plain = plain;
-    for (int32_t i = 0; i < json->n; i++) {
-        jj_value key = jj_of_str(jj_str_new(vm, json->keys[i].ptr, json->keys[i].len, plain));
-        JJ_TRY(key);
-        jj_value value = of_json(vm, &json->items[i], plain);
-        if (jj_is_error(value) || !jj_dict_put(vm, d, key, value)) return jj_error();
+    jj_str *keys = jj_array(vm, (size_t)json->n, sizeof *keys);
+    if (!keys) return jj_error();
+    for (int32_t i = 0; i < json->n; i++) { /* the reader has dropped double keys */
+        keys[i] = (jj_str){.ptr = json->keys[i].ptr,
+            .n = json->keys[i].len,
+            .n_spans = plain && json->keys[i].len ? -1 : 0};
+        jj_entry *e = &d->entries[d->n++];
+        *e = (jj_entry){
+            jj_of_str(&keys[i]), of_json(vm, &json->items[i], plain), jj_str_hash(&keys[i])};
+        JJ_TRY(e->value);
     }
-    return jj_of_dict(d);
+    return jj_dict_index(vm, d) ? jj_of_dict(d) : jj_error();
 }
 
 /* Depth is capped by the JSON reader. */
@@ -148,18 +153,28 @@ static jj_value of_json(jj_vm *vm, const tri_json *json, bool plain) {
     return v;
 }
 
-static bool take_inputs(jj_vm *vm, const tri_jinja_inputs *inputs) {
-    static const tri_json nothing = {.kind = TRI_JSON_OBJECT};
-    jj_value user = of_json(vm, inputs->user ? inputs->user : &nothing, true);
-    jj_value model = of_json(vm, inputs->model ? inputs->model : &nothing, false);
-    if (vm->rc) return false;
-    if (user.kind != JJ_DICT || model.kind != JJ_DICT) {
+static bool take_inputs(jj_vm *vm, jj_inputs *to, const tri_json *json, bool plain) {
+    *to = (jj_inputs){.json = json, .plain = plain};
+    if (!json) return true;
+    if (json->kind != TRI_JSON_OBJECT) {
         jj_fail(vm, "the inputs of a template are a JSON object");
         return false;
     }
-    vm->user = user.as.dict;
-    vm->model = model.as.dict;
-    return true;
+    to->made = jj_array(vm, (size_t)json->n, sizeof *to->made);
+    for (int32_t i = 0; to->made && i < json->n; i++)
+        to->made[i] = jj_missing();
+    return to->made != NULL;
+}
+
+jj_value jj_input(jj_vm *vm, jj_inputs *inputs, const jj_str *name) {
+    int32_t n = inputs->json ? inputs->json->n : 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (!tri_str_equal(inputs->json->keys[i], jj_view_of(name))) continue;
+        jj_value *made = &inputs->made[i];
+        if (!jj_given(*made)) *made = of_json(vm, &inputs->json->items[i], inputs->plain);
+        return *made;
+    }
+    return jj_missing();
 }
 
 /* ---- render ---- */
@@ -183,7 +198,10 @@ tri_status tri_jinja_render(const tri_jinja *jinja, const tri_jinja_inputs *inpu
         .root = &out,
         .now_s = inputs->now_s};
     tri_arena_init(&vm.arena, vm.limits.max_memory_bytes);
-    if (take_inputs(&vm, inputs)) vm.variables = jj_activate(&vm, jinja->root, NULL);
+    if (take_inputs(&vm, &vm.user, inputs->user, true) &&
+        take_inputs(&vm, &vm.model, inputs->model, false)) {
+        vm.variables = jj_activate(&vm, jinja->root, NULL);
+    }
     if (vm.variables && jj_enter_scope(&vm, &jinja->root->scope)) {
         jj_run_block(&vm, &jinja->root->body);
     }

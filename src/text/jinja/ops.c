@@ -463,7 +463,7 @@ static jj_value add_lists(jj_vm *vm, jj_value a, jj_value b) {
     if (!sum || !jj_step(vm, (int64_t)(n + m))) return jj_error();
     if (n) memcpy(sum->items, a.as.list->items, n * sizeof *sum->items);
     if (m) memcpy(sum->items + n, b.as.list->items, m * sizeof *sum->items);
-    sum->plain = a.as.list->plain || b.as.list->plain;
+    sum->plain = a.as.list->plain && b.as.list->plain;
     return a.kind == JJ_TUPLE ? jj_of_tuple(sum) : jj_of_list(sum);
 }
 

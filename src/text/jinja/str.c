@@ -7,18 +7,16 @@
 
 /* ---- builders ---- */
 
-static bool make_room(jj_vm *vm, jj_out *out, size_t n) {
-    size_t need;
+static __attribute__((noinline)) bool grow(jj_vm *vm, jj_out *out, size_t n) {
+    size_t need, cap = out->cap ? out->cap * 2 : out == vm->root ? 4096 : 128;
     if (__builtin_add_overflow(out->n, n, &need)) need = SIZE_MAX / 2;
     if (out == vm->root && need > vm->limits.max_output_bytes) {
         jj_limit(vm, "the output is more than %zu bytes (max_output_bytes)",
             vm->limits.max_output_bytes);
         return false;
     }
-    if (need <= out->cap) return true;
-    size_t cap = out->cap ? out->cap * 2 : 128;
+    if (out == vm->root && cap > vm->limits.max_output_bytes) cap = vm->limits.max_output_bytes;
     if (cap < need) cap = need;
-    /* One past the bytes lies their jj_room, so that a text made of them can grow in place. */
     char *grown = jj_alloc(vm, cap);
     if (!grown) return false;
     if (out->n) memcpy(grown, out->ptr, out->n);
@@ -27,7 +25,11 @@ static bool make_room(jj_vm *vm, jj_out *out, size_t n) {
     return jj_step(vm, (int64_t)(need >> 8));
 }
 
-static void mark(jj_vm *vm, jj_out *out, size_t begin, size_t end) {
+static inline bool make_room(jj_vm *vm, jj_out *out, size_t n) {
+    return n <= out->cap - out->n || grow(vm, out, n);
+}
+
+void jj_mark(jj_vm *vm, jj_out *out, size_t begin, size_t end) {
     if (begin == end) return;
     if (out->n_spans && out->spans[out->n_spans - 1].end == begin) {
         out->spans[out->n_spans - 1].end = end;
@@ -47,7 +49,7 @@ static void mark(jj_vm *vm, jj_out *out, size_t begin, size_t end) {
 void jj_put(jj_vm *vm, jj_out *out, const char *bytes, size_t n, bool plain) {
     if (!n || vm->rc || !make_room(vm, out, n)) return;
     memcpy(out->ptr + out->n, bytes, n);
-    if (plain) mark(vm, out, out->n, out->n + n);
+    if (plain) jj_mark(vm, out, out->n, out->n + n);
     out->n += n;
 }
 
@@ -58,13 +60,13 @@ void jj_put_c(jj_vm *vm, jj_out *out, const char *text) {
 void jj_put_part(jj_vm *vm, jj_out *out, const jj_str *s, size_t begin, size_t end) {
     if (begin >= end || vm->rc || !make_room(vm, out, end - begin)) return;
     memcpy(out->ptr + out->n, s->ptr + begin, end - begin);
-    if (s->n_spans < 0) mark(vm, out, out->n, out->n + (end - begin));
+    if (s->n_spans < 0) jj_mark(vm, out, out->n, out->n + (end - begin));
     for (int32_t i = 0; i < s->n_spans; i++) {
         tri_text_span span = s->spans[i];
         if (span.begin < begin) span.begin = begin;
         if (span.end > end) span.end = end;
         if (span.begin < span.end) {
-            mark(vm, out, out->n + span.begin - begin, out->n + span.end - begin);
+            jj_mark(vm, out, out->n + span.begin - begin, out->n + span.end - begin);
         }
     }
     out->n += end - begin;
@@ -181,11 +183,11 @@ jj_value jj_concat(jj_vm *vm, jj_str *a, jj_str *b) {
         const jj_str *parts[] = {a, b};
         for (int p = 0; p < 2; p++) {
             const jj_str *s = parts[p];
-            if (s->n_spans < 0) mark(vm, &spans, spans.n, spans.n + s->n);
+            if (s->n_spans < 0) jj_mark(vm, &spans, spans.n, spans.n + s->n);
             for (int32_t i = 0; i < s->n_spans; i++) {
                 size_t end = s->spans[i].end < s->n ? s->spans[i].end : s->n;
                 if (s->spans[i].begin >= end) continue;
-                mark(vm, &spans, spans.n + s->spans[i].begin, spans.n + end);
+                jj_mark(vm, &spans, spans.n + s->spans[i].begin, spans.n + end);
             }
             spans.n += s->n;
         }

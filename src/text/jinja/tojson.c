@@ -13,10 +13,23 @@ typedef struct writer {
     jj_out out;
     const jj_json_options *options;
     int32_t depth;
+    bool inside; /* what came from the inputs as it is: all its bytes are marked at its end */
 } writer;
 
 static void put(writer *w, const char *text, bool plain) {
-    jj_put(w->vm, &w->out, text, strlen(text), plain);
+    jj_put(w->vm, &w->out, text, strlen(text), plain && !w->inside);
+}
+
+static void put_part(writer *w, const jj_str *s, size_t begin, size_t end) {
+    if (w->inside)
+        jj_put(w->vm, &w->out, s->ptr + begin, end - begin, false);
+    else
+        jj_put_part(w->vm, &w->out, s, begin, end);
+}
+
+/* An option's text. */
+static void put_given(writer *w, const jj_str *s, bool plain) {
+    jj_put(w->vm, &w->out, s->ptr, s->n, !w->inside && (plain || jj_str_any_plain(s)));
 }
 
 static int escape_of(uint32_t c, bool ascii, char text[16]) {
@@ -44,26 +57,29 @@ static int escape_of(uint32_t c, bool ascii, char text[16]) {
     return snprintf(text, 16, "\\u%04x\\u%04x", 0xD800 + (c >> 10), 0xDC00 + (c & 0x3FF));
 }
 
+/* The first byte from i on that may not stand for itself. */
+static size_t plain_run(const jj_str *s, size_t i, bool ascii) {
+    for (; i < s->n; i++) {
+        uint8_t c = (uint8_t)s->ptr[i];
+        if (c < 0x20 || c == '"' || c == '\\' || (c >= 0x80 && ascii)) break;
+    }
+    return i;
+}
+
 static void write_str(writer *w, const jj_str *s, bool plain) {
+    bool ascii = w->options->ascii;
     size_t run = 0;
     char text[16];
     put(w, "\"", plain);
-    for (size_t i = 0, n = 1; i < s->n && !w->vm->rc; i += n) {
-        uint32_t c = (uint8_t)s->ptr[i];
-        n = 1;
-        if (c >= 0x80) {
-            if (!w->options->ascii) continue;
-            n = jj_point(s->ptr + i, s->n - i, &c);
-        } else if (c >= 0x20 && c != '"' && c != '\\') {
-            continue;
-        }
-        int len = escape_of(c, w->options->ascii, text);
-        if (!len) continue;
-        jj_put_part(w->vm, &w->out, s, run, i);
-        jj_put(w->vm, &w->out, text, (size_t)len, jj_str_plain_at(s, i));
+    for (size_t i = plain_run(s, 0, ascii); i < s->n && !w->vm->rc; i = plain_run(s, run, ascii)) {
+        uint32_t c;
+        size_t n = jj_point(s->ptr + i, s->n - i, &c);
+        int len = escape_of(c, ascii, text);
+        put_part(w, s, run, i);
+        jj_put(w->vm, &w->out, text, (size_t)len, !w->inside && jj_str_plain_at(s, i));
         run = i + n;
     }
-    jj_put_part(w->vm, &w->out, s, run, s->n);
+    put_part(w, s, run, s->n);
     put(w, "\"", plain);
     jj_step(w->vm, (int64_t)(s->n >> 6));
 }
@@ -72,8 +88,7 @@ static void new_line(writer *w, bool plain) {
     if (!w->options->indent) return;
     put(w, "\n", plain);
     for (int32_t i = 0; i < w->depth && !w->vm->rc; i++) {
-        jj_put(w->vm, &w->out, w->options->indent->ptr, w->options->indent->n,
-            plain || jj_str_any_plain(w->options->indent));
+        put_given(w, w->options->indent, plain);
     }
 }
 
@@ -98,9 +113,7 @@ static void write_list(writer *w, const jj_list *list) {
     put(w, "[", list->plain);
     w->depth++;
     for (size_t i = 0; i < list->n && !w->vm->rc; i++) {
-        if (i)
-            jj_put(w->vm, &w->out, w->options->item_separator->ptr, w->options->item_separator->n,
-                list->plain || jj_str_any_plain(w->options->item_separator));
+        if (i) put_given(w, w->options->item_separator, list->plain);
         new_line(w, list->plain);
         write_value(w, list->items[i]);
     }
@@ -129,7 +142,7 @@ static void write_key(writer *w, jj_value key, bool plain) {
             write_float(w, key);
         } else {
             text = jj_str_of(w->vm, key);
-            if (!jj_is_error(text)) jj_put_str(w->vm, &w->out, text.as.s);
+            if (!jj_is_error(text)) put_part(w, text.as.s, 0, text.as.s->n);
         }
         put(w, "\"", plain);
         return;
@@ -156,18 +169,28 @@ static void write_dict(writer *w, const jj_dict *d) {
     w->depth++;
     for (size_t i = 0; i < d->n && !w->vm->rc; i++) {
         const jj_entry *e = &d->entries[order ? order[i] : i];
-        if (i)
-            jj_put(w->vm, &w->out, w->options->item_separator->ptr, w->options->item_separator->n,
-                d->plain || jj_str_any_plain(w->options->item_separator));
+        if (i) put_given(w, w->options->item_separator, d->plain);
         new_line(w, d->plain);
         write_key(w, e->key, d->plain);
-        jj_put(w->vm, &w->out, w->options->key_separator->ptr, w->options->key_separator->n,
-            d->plain || jj_str_any_plain(w->options->key_separator));
+        put_given(w, w->options->key_separator, d->plain);
         write_value(w, e->value);
     }
     w->depth--;
     new_line(w, d->plain);
     put(w, "}", d->plain);
+}
+
+static void write_container(writer *w, jj_value v) {
+    size_t begin = w->out.n;
+    bool whole = !w->inside && (v.kind == JJ_DICT ? v.as.dict->plain : v.as.list->plain);
+    w->inside |= whole;
+    if (v.kind == JJ_DICT)
+        write_dict(w, v.as.dict);
+    else
+        write_list(w, v.as.list);
+    if (!whole) return;
+    w->inside = false;
+    jj_mark(w->vm, &w->out, begin, w->out.n);
 }
 
 static void write_value(writer *w, jj_value v) {
@@ -183,7 +206,7 @@ static void write_value(writer *w, jj_value v) {
     case JJ_INT:
     case JJ_BIG:
         text = jj_str_of(w->vm, v);
-        if (!jj_is_error(text)) jj_put_str(w->vm, &w->out, text.as.s);
+        if (!jj_is_error(text)) put_part(w, text.as.s, 0, text.as.s->n);
         break;
     case JJ_FLOAT:
         write_float(w, v);
@@ -193,10 +216,8 @@ static void write_value(writer *w, jj_value v) {
         break;
     case JJ_LIST:
     case JJ_TUPLE:
-        write_list(w, v.as.list);
-        break;
     case JJ_DICT:
-        write_dict(w, v.as.dict);
+        write_container(w, v);
         break;
     default:
         jj_fail(w->vm, "Object of type %s is not JSON serializable", jj_type_name(v));

@@ -224,6 +224,10 @@ static bool index_dict(jj_vm *vm, jj_dict *d) {
     return true;
 }
 
+bool jj_dict_index(jj_vm *vm, jj_dict *d) {
+    return d->n <= DICT_SMALL || index_dict(vm, d);
+}
+
 static bool same_key(jj_vm *vm, jj_value a, jj_value b) {
     if (a.kind == JJ_STR && b.kind == JJ_STR) return jj_str_eq(a.as.s, b.as.s);
     return jj_equal(vm, a, b);

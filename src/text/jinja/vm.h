@@ -13,6 +13,12 @@ typedef struct jj_out {
     size_t n_spans, cap_spans;
 } jj_out;
 
+typedef struct jj_inputs { /* values are made when a template first asks for them */
+    const tri_json *json;  /* an object or NULL */
+    jj_value *made;        /* MISSING: not yet */
+    bool plain;
+} jj_inputs;
+
 typedef struct jj_vm {
     const struct tri_jinja *program;
     tri_arena arena;
@@ -26,7 +32,7 @@ typedef struct jj_vm {
     jj_out *out; /* where statements write */
     jj_out *root;
     jj_activation *variables;
-    jj_dict *user, *model; /* the inputs */
+    jj_inputs user, model;
     int64_t now_s;
 } jj_vm;
 
@@ -89,6 +95,11 @@ static inline tri_str jj_view_of(const jj_str *s) {
     return (tri_str){s->ptr, s->n};
 }
 
+/* Bytes that were put as the engine's came from the inputs after all. */
+void jj_mark(jj_vm *vm, jj_out *out, size_t begin, size_t end);
+/* A variable of the inputs, MISSING: there is none. */
+jj_value jj_input(jj_vm *vm, jj_inputs *inputs, const jj_str *name);
+
 /* ---- lists and dicts ---- */
 
 jj_list *jj_list_new(jj_vm *vm, size_t n); /* n items, MISSING */
@@ -102,6 +113,8 @@ bool jj_push(jj_vm *vm, jj_items *items, jj_value v);
 jj_value jj_items_list(jj_vm *vm, const jj_items *items);
 
 jj_dict *jj_dict_new(jj_vm *vm, size_t room);
+/* After entries were filled in by hand, none twice. */
+bool jj_dict_index(jj_vm *vm, jj_dict *d);
 /* Adds or replaces; false when the machine has failed (also: the key cannot be one). */
 bool jj_dict_put(jj_vm *vm, jj_dict *d, jj_value key, jj_value value);
 const jj_entry *jj_dict_find(jj_vm *vm, const jj_dict *d, jj_value key, uint32_t hash);
