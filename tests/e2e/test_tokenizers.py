@@ -5,6 +5,7 @@ component with every option over small vocabularies.  --tokenizer_strings N comp
 import itertools
 import json
 import random
+import subprocess
 
 import harness
 import pytest
@@ -353,3 +354,42 @@ def test_decoder(decoder, scratch):
             except BaseException:  # the package's Strip and BPEDecoder panic where a token is all content, or none is there
                 continue
             assert text == theirs, (skip, [t.id_to_token(i) for i in ids])
+
+
+def tokenize_whole(path, text, threads):
+    done = subprocess.run(
+        [trireme(), "tokenize", path, "--parse_special", "--threads", str(threads)], input=text.encode(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return [int(i) for i in done.stdout.split()]
+
+
+LONG = [n for n in ("gpt-2", "llama-metaspace", "deepseek-coder") if n in oracle.FAMILIES]
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_texts(name, scratch):
+    """Words of many blocks, and texts long enough for several threads: the ids that one thread gives, and the package."""
+    if not (oracle.ORACLES / "version").exists():
+        pytest.skip("tools/fetch_oracles.sh has not fetched the vocabularies")
+    t, special = oracle.family(name)
+    path = scratch / "tokenizer.json"
+    t.save(str(path))
+    r = random.Random(2)
+    words = [
+        "a" * 50001,
+        "".join(r.choice("ab") for _ in range(40000)),
+        "".join(r.choice("etaoinshrdlu") for _ in range(40000)),
+        " " * 30000 + "x",
+        "".join(r.choice("中的一是不人") for _ in range(20000)),
+        "=" * 33333 + "-" * 33333,
+    ]
+    ours, theirs = oracle.encode_both(trireme(), t, path, words)
+    assert ours == theirs
+    texts = oracle.texts_of(name, 4, special)
+    mixed = "".join(texts.text() for _ in range(12000))
+    for text in (mixed, " ".join(oracle.WORDS * 9000), "a" * 400000 + " b" * 200000, " " * 300000 + "\n" * 300000):
+        one = tokenize_whole(path, text, 1)
+        for threads in (2, 5):
+            assert tokenize_whole(path, text, threads) == one
+    assert tokenize_whole(path, mixed[:200000], 1) == t.encode(mixed[:200000], add_special_tokens=False).ids
