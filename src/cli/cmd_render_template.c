@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "trireme/graph.h"
 #include "trireme/text.h"
@@ -82,18 +83,14 @@ static tri_status make_inputs(
 
 static tri_status read_inputs(
     const render_args *a, tri_arena *arena, tri_buf *out, tri_error *err) {
-    tri_buf text = {.limit_bytes = MAX_INPUT_BYTES};
+    tri_buf text = {0};
     const tri_json *read = NULL;
-    char chunk[65536];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, stdin)) > 0;)
-        tri_buf_append(&text, chunk, n);
-    tri_status rc = tri_buf_status(&text, err);
-    if (!rc) rc = tri_json_parse((tri_str){text.ptr, text.len}, arena, &read, err);
-    if (rc) {
+    tri_status rc = tri_read_stream(stdin, "standard input", MAX_INPUT_BYTES, &text, err);
+    if (!rc && tri_json_parse((tri_str){text.ptr, text.len}, arena, &read, err)) {
+        rc = TRI_E_FORMAT;
         tri_error_context(err, "standard input");
-    } else {
-        rc = make_inputs(a, read, arena, out, err);
     }
+    if (!rc) rc = make_inputs(a, read, arena, out, err);
     tri_buf_deinit(&text);
     return rc;
 }

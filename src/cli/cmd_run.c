@@ -1,5 +1,4 @@
 /* cmd_run.c - a prompt or a chat on an engine; a model is built into the cache first. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/generate.h"
+#include "cli/input.h"
 #include "cli/line.h"
 #include "models/source.h"
 
@@ -291,18 +291,8 @@ static tri_status read_prompt(const run_args *a, tri_arena *arena, tri_str *text
     }
     FILE *file = strcmp(a->prompt_file, "-") != 0 ? fopen(a->prompt_file, "rb") : stdin;
     if (!file) return tri_fail_errno(err, "open %s", a->prompt_file);
-    tri_buf in = {.limit_bytes = MAX_PROMPT_BYTES};
-    char chunk[65536];
-    errno = 0;
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0 && !in.failed;)
-        tri_buf_append(&in, chunk, n);
-    tri_status rc = TRI_OK;
-    if (ferror(file)) {
-        rc = tri_fail_errno(err, "read %s", a->prompt_file);
-    } else if (in.failed) {
-        rc = TRI_FAIL(err, TRI_E_LIMIT, "%s: a prompt of more than %d MB, or no memory for it",
-            a->prompt_file, MAX_PROMPT_BYTES >> 20);
-    }
+    tri_buf in = {0};
+    tri_status rc = tri_read_stream(file, a->prompt_file, MAX_PROMPT_BYTES, &in, err);
     if (file != stdin) fclose(file);
     if (!rc) {
         char *copy = tri_arena_strndup(arena, in.ptr ? in.ptr : "", in.len);

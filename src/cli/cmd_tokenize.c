@@ -6,23 +6,10 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "trireme/graph.h"
 #include "trireme/text.h"
-
-enum { CHUNK_BYTES = 1 << 16 };
-
-static tri_status read_all(tri_buf *in, tri_error *err) {
-    for (;;) {
-        char *to = tri_buf_extend(in, CHUNK_BYTES);
-        if (!to) return tri_buf_status(in, err);
-        size_t n = fread(to, 1, CHUNK_BYTES, stdin);
-        in->len -= CHUNK_BYTES - n;
-        if (n == 0) break;
-    }
-    if (ferror(stdin)) return tri_fail_errno(err, "standard input");
-    return TRI_OK;
-}
 
 /* Each line of stdin, without its newline, to fn; what it leaves in out goes to stdout. */
 typedef tri_status (*line_fn)(void *user, tri_str line, tri_buf *out, tri_error *err);
@@ -124,7 +111,7 @@ static void put_pieces(tri_buf *out, const tri_tokenizer *t, const int32_t *ids,
 static tri_status tokenize_whole(const tokenize_args *a, tri_error *err) {
     tri_buf in = {0}, out = {0};
     int32_t *ids = NULL, n = 0;
-    tri_status rc = read_all(&in, err);
+    tri_status rc = tri_read_stream(stdin, "standard input", 0, &in, err);
     if (!rc) rc = encode(a, (tri_str){in.ptr, in.len}, &ids, &n, err);
     if (!rc) {
         if (a->json) {
@@ -265,7 +252,7 @@ static tri_status detokenize_whole(const detokenize_args *a, tri_error *err) {
     tri_buf in = {0};
     char *text = NULL;
     size_t n = 0;
-    tri_status rc = read_all(&in, err);
+    tri_status rc = tri_read_stream(stdin, "standard input", 0, &in, err);
     if (!rc) rc = decode(a, (tri_str){in.ptr, in.len}, &text, &n, err);
     if (!rc) fwrite(text, 1, n, stdout);
     tri_free(text);

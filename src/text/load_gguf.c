@@ -19,6 +19,17 @@ enum { MAX_TOKENS = 1 << 24 };
 
 /* ---- shared ---- */
 
+/* Tokens are text from here on: what is not UTF-8 in one is U+FFFD, and no piece is made of it. */
+static tri_status set_token(tri_gguf_vocab *v, int32_t id, tri_error *err) {
+    tri_buf mended = {0};
+    if (tri_utf8_valid(v->tokens[id])) return tri_tokenizer_set_token(v->t, id, v->tokens[id], err);
+    tri_utf8_sanitize(&mended, v->tokens[id]);
+    tri_status rc = tri_buf_status(&mended, err);
+    if (!rc) rc = tri_tokenizer_set_token(v->t, id, (tri_str){mended.ptr, mended.len}, err);
+    tri_buf_deinit(&mended);
+    return rc;
+}
+
 static tri_status read_tokens(tri_gguf_vocab *v, tri_error *err) {
     const tri_gguf_value *tokens = tri_gguf_find(v->g, "tokenizer.ggml.tokens");
     const tri_gguf_value *types = tri_gguf_find(v->g, "tokenizer.ggml.token_type");
@@ -42,7 +53,7 @@ static tri_status read_tokens(tri_gguf_vocab *v, tri_error *err) {
         int64_t type = types ? tri_gguf_array_i64(types, id) : TRI_PIECE_NORMAL;
         bool known = type >= TRI_PIECE_NORMAL && type <= TRI_PIECE_BYTE;
         v->types[id] = known ? (uint8_t)type : TRI_PIECE_NORMAL;
-        TRI_TRY(tri_tokenizer_set_token(v->t, id, v->tokens[id], err));
+        TRI_TRY(set_token(v, id, err));
     }
     return TRI_OK;
 }
