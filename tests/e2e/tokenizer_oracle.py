@@ -423,7 +423,8 @@ def compare(trireme, oracle, path, texts):
     # Ids in another order too: bytes that make no character, word pieces without a word.
     shuffled = random.Random(7)
     lists += [shuffled.sample(ids, len(ids)) for ids in lists[:: 4]]
-    lists += [[shuffled.randrange(oracle.get_vocab_size()) for _ in range(9)] for _ in range(len(texts) // 10)]
+    n = oracle.get_vocab_size()
+    lists += [[shuffled.randrange(n) for _ in range(9)] for _ in range(len(texts) // 10)]
     for skip in (True, False):
         ours = ask(trireme, "detokenize", path, lists, *(["--skip_special"] if skip else []))
         theirs = oracle.decode_batch(lists, skip_special_tokens=skip)
