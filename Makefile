@@ -57,7 +57,7 @@ install: all
 
 clean:
 	@mkdir -p build && cd build && \
-	    find . -mindepth 1 -maxdepth 1 ! -name models ! -name venv -exec rm -rf {} +
+	    find . -mindepth 1 -maxdepth 1 ! -name models ! -name oracles ! -name venv -exec rm -rf {} +
 
 distclean:
 	rm -rf build

@@ -11,9 +11,10 @@ tier=${1:-demo}
 
 demo_packages=(gcc libc6-dev cmake ninja-build pkg-config ccache git ca-certificates python3 python3-pip
     libxxhash-dev libutf8proc-dev libedit-dev)
-test_packages=(g++ libcmocka-dev python3-venv)
+test_packages=(g++ libcmocka-dev libpcre2-dev python3-venv)
 develop_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
-test_modules=(numpy==1.26.4 safetensors==0.4.5 gguf==0.17.1 tokenizers==0.20.3 jinja2==3.1.6 pytest==8.3.5)
+test_modules=(numpy==1.26.4 safetensors==0.4.5 gguf==0.17.1 tokenizers==0.20.3 jinja2==3.1.6 pytest==8.3.5
+    sentencepiece==0.2.3 tiktoken==0.14.0 mistral-common==1.13.1)
 
 case $tier in
 demo) packages=("${demo_packages[@]}") ;;

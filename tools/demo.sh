@@ -5,5 +5,6 @@ cd "$(dirname "$0")/.."
 model=build/models/SmolLM2-135M-Instruct.Q4_1.gguf
 question=${1:-What is a black hole, in one sentence?}
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$PWD/build/cache}
-echo "\$ build/trireme run $model --prompt \"$question\""
-build/trireme run $model --prompt "$question" --max_tokens 128
+set -- build/trireme run $model --prompt "$question" --max_tokens 128
+echo "\$ $1 $2 $3 $4 \"$5\" $6 $7"
+"$@"

@@ -65,6 +65,7 @@ pytest_run() { # name of the log, pytest arguments...
 }
 
 tools/fetch_model.sh || { echo "the model cannot be fetched"; add 0 1 0; }
+tools/fetch_oracles.sh || { echo "the vocabularies to compare with cannot be fetched"; add 0 1 0; }
 sanitize=detect_leaks=1:allocator_may_return_null=1
 ctest_run release check_programs
 ASAN_OPTIONS=$sanitize ctest_run asan check_programs

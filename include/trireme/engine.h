@@ -14,8 +14,10 @@ extern "C" {
 
 /* ---- build ---- */
 
-/* Called from the building thread: what is being done, done of total bytes. */
-typedef void (*tri_build_progress)(void *user, const char *what, int64_t done, int64_t total);
+/* Called from the building thread: what is being done, done of total bytes; total 0: a word on what
+ * takes time besides (another process's build), once or as often as it goes on.  False ends the
+ * work: TRI_E_CANCELLED, and nothing is left of it. */
+typedef bool (*tri_build_progress)(void *user, const char *what, int64_t done, int64_t total);
 
 /* Zero means the default, named in brackets.  Flag names of trtllm-build where it had them. */
 typedef struct tri_build_options {
@@ -37,9 +39,11 @@ typedef struct tri_build_options {
     int32_t tokens_per_block; /* [32] */
     bool strip_plan;          /* leave the weights out; refit fills them in */
     bool dummy_weights;       /* load_format dummy */
+    bool dry_run; /* all of a build but its output: progress is told the bytes of the weights */
     const char *const *plugins; /* shared libraries */
     int32_t n_plugins;
     int32_t n_threads; /* for packing [all] */
+    bool rebuild;      /* tri_build_cached: though there is one, as when it did not open */
     tri_build_progress progress;
     void *progress_user;
 } tri_build_options;
@@ -56,9 +60,11 @@ typedef tri_status (*tri_weight_reader)(
 TRI_API tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void *user,
     const tri_build_options *options, tri_error *err);
 
-/* Builds into the cache unless an engine for the same input (headers, sizes and times of its files)
- * and options is there already; path (room bytes) gets its directory.  `options->output_dir` is
- * ignored.  cache_dir NULL: $XDG_CACHE_HOME/trireme is the caller's to find (cli does). */
+/* Builds into the cache unless an engine for the same input (sizes, times, headers and samples of
+ * the files that a model is read from) and options is there already; path (room bytes) gets its
+ * directory.  `options->output_dir` and dry_run are ignored.  While another process builds the
+ * same, waits and says so to options->progress.  cache_dir NULL: $XDG_CACHE_HOME/trireme is the
+ * caller's to find (cli does). */
 TRI_API tri_status tri_build_cached(const tri_build_options *options, const char *cache_dir,
     char *path, size_t room, bool *built, tri_error *err);
 

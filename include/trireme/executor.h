@@ -112,6 +112,7 @@ typedef struct tri_executor_stats {
     int64_t step_us; /* summed */
     int32_t n_running, n_waiting, kv_blocks_used, kv_blocks_total;
     int64_t kv_bytes, activation_bytes;
+    int64_t n_preempted; /* times a sequence gave up its KV, to be computed again */
 } tri_executor_stats;
 TRI_API void tri_executor_get_stats(tri_executor *executor, tri_executor_stats *stats);
 

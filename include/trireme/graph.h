@@ -140,7 +140,6 @@ TRI_API tri_status tri_graph_finish(tri_graph *g, tri_error *err);
 /* Text form.  Print allocates *text (free it with tri_free). */
 TRI_API tri_status tri_graph_print(const tri_graph *g, char **text, tri_error *err);
 TRI_API tri_status tri_graph_parse(tri_graph **g, const char *text, size_t n_bytes, tri_error *err);
-TRI_API void tri_free(void *memory);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 /* types.h - what every public header shares: status, error, dtypes, tensor views.
  *
- * Plain facts only; nothing here allocates.  C17, usable from C++. */
+ * C17, usable from C++. */
 #ifndef TRIREME_TYPES_H
 #define TRIREME_TYPES_H
 
@@ -53,6 +53,8 @@ typedef struct tri_error {
 
 TRI_API const char *tri_status_name(tri_status status); /* "TRI_E_FORMAT" */
 TRI_API const char *tri_version(void);
+/* Of what a call here gave out and its comment says to free so; NULL is fine. */
+TRI_API void tri_free(void *memory);
 
 /* Element types.  The values are stored in no file (names are), but plugins see them: append only.
  * Block formats are GGUF's: a row of n elements is n / block_elems blocks. */

@@ -20,6 +20,10 @@ bool tri_str_ends(tri_str a, const char *suffix);
 /* Decimal only, whole view, range-checked.  False leaves *value alone. */
 bool tri_str_to_i64(tri_str a, int64_t *value);
 bool tri_str_to_f64(tri_str a, double *value); /* locale-independent */
+/* Text from a file as people may see it: what would move the cursor, change colours or turn the
+ * direction of writing is spelled out (\n, \x1b, \u202e), and so is what is not UTF-8.  Cut between
+ * characters to room bytes with the NUL; returns the length. */
+size_t tri_str_escape(tri_str text, char *out, size_t room);
 
 typedef struct tri_buf {
     char *ptr; /* always NUL-terminated past len once anything was appended */
@@ -34,6 +38,7 @@ void tri_buf_append(tri_buf *buf, const void *bytes, size_t n);
 void tri_buf_puts(tri_buf *buf, const char *text);
 void tri_buf_putc(tri_buf *buf, char c);
 void tri_buf_printf(tri_buf *buf, const char *format, ...) TRI_PRINTF(2, 3);
+void tri_buf_put_escaped(tri_buf *buf, tri_str text); /* as tri_str_escape */
 char *tri_buf_extend(tri_buf *buf, size_t n); /* room for n more, len moved; NULL on failure */
 tri_status tri_buf_status(const tri_buf *buf, tri_error *err);
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,9 +13,10 @@
 
 #include "base/clock.h"
 
-/* Opens a regular file for reading; *fd is the caller's to close. */
+/* Opens a regular file for reading; *fd is the caller's to close.  Without O_NONBLOCK a pipe that
+ * nobody writes to would be waited for; files do not heed it. */
 static tri_status open_regular(const char *path, int *fd, struct stat *st, tri_error *err) {
-    int f = open(path, O_RDONLY | O_CLOEXEC);
+    int f = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (f < 0) return tri_fail_errno(err, "open %s", path);
     if (fstat(f, st) != 0) {
         tri_status rc = tri_fail_errno(err, "stat %s", path);
@@ -104,32 +107,64 @@ done:
     return rc;
 }
 
-/* flock belongs to the open file, so it holds between threads of one process as well. */
+/* Whether `path` still names the open file: who had the lock before removed its file. */
+static bool is_named(int fd, const char *path) {
+    struct stat mine, there;
+    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_dev == there.st_dev &&
+           mine.st_ino == there.st_ino;
+}
+
+/* *fd: the locked file, or -1 when another has it. */
+static tri_status try_lock(const char *path, int *fd, tri_error *err) {
+    *fd = -1;
+    for (;;) {
+        int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (f < 0) return tri_fail_errno(err, "open lock %s", path);
+        /* flock belongs to the open file, so it holds between threads of one process as well. */
+        bool locked = flock(f, LOCK_EX | LOCK_NB) == 0;
+        if (locked && is_named(f, path)) {
+            *fd = f;
+            return TRI_OK;
+        }
+        tri_status rc = TRI_OK;
+        bool busy = !locked && errno == EWOULDBLOCK;
+        if (!locked && !busy && errno != EINTR) rc = tri_fail_errno(err, "lock %s", path);
+        close(f);
+        if (rc || busy) return rc;
+    }
+}
+
 tri_status tri_file_lock_take(
     tri_file_lock *lock, const char *path, int64_t timeout_ms, tri_error *err) {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) return tri_fail_errno(err, "open lock %s", path);
     int64_t start_ns = tri_clock_ns();
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        tri_status rc = TRI_OK;
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            rc = tri_fail_errno(err, "lock %s", path);
-        } else if ((tri_clock_ns() - start_ns) / 1000000 >= timeout_ms) {
+    char *copy = strdup(path);
+    int fd = -1;
+    tri_status rc = TRI_OK;
+    if (!copy) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", path);
+    for (;;) {
+        rc = try_lock(path, &fd, err);
+        if (rc || fd >= 0) break;
+        if ((tri_clock_ns() - start_ns) / 1000000 >= timeout_ms) {
             rc = TRI_FAIL(err, TRI_E_BUSY,
                 "%s is held by another process after %" PRId64 " ms; try again when it is done",
                 path, timeout_ms);
-        }
-        if (rc) {
-            close(fd);
-            return rc;
+            break;
         }
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
-    lock->fd = fd;
+    if (rc) {
+        free(copy);
+        return rc;
+    }
+    *lock = (tri_file_lock){.fd = fd, .path = copy};
     return TRI_OK;
 }
 
+/* The file goes while it is still locked: who opened it meanwhile sees that it has no name. */
 void tri_file_lock_release(tri_file_lock *lock) {
-    if (lock->fd >= 0) close(lock->fd);
-    lock->fd = -1;
+    if (!lock->path) return;
+    unlink(lock->path);
+    close(lock->fd);
+    free(lock->path);
+    *lock = (tri_file_lock){.fd = -1};
 }

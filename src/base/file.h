@@ -54,22 +54,32 @@ void tri_file_writer_abandon(tri_file_writer *w);                      /* no-op 
 tri_status tri_file_replace(const char *path, const void *bytes, size_t n, tri_error *err);
 
 /* A directory made whole or not at all: fill *path, then commit renames it over final_path
- * (an existing directory there changes places with it and is removed after). */
+ * (an existing directory there changes places with it and is removed after).  Of a link, what it
+ * leads to is replaced.
+ *
+ * A writer holds a lock on its directory.  What killed writers left beside final_path is known by
+ * not being locked, and open removes it. */
 typedef struct tri_dir_writer {
+    int lock_fd;
     char *path, *final_path; /* heap */
 } tri_dir_writer;
 
 tri_status tri_dir_writer_open(tri_dir_writer *w, const char *final_path, tri_error *err);
 tri_status tri_dir_writer_commit(tri_dir_writer *w, tri_error *err);
 void tri_dir_writer_abandon(tri_dir_writer *w);
-/* Whether a writer may replace `path`: it is absent, empty, or holds a file named `mark`, as what
- * was written there before does.  Else TRI_E_ARGUMENT: it is somebody's, and would be lost. */
-tri_status tri_dir_check_replaceable(const char *path, const char *mark, tri_error *err);
+/* What killed writers left in dir, of whatever final_path: for directories of our own. */
+void tri_dir_remove_abandoned(const char *dir);
+/* Whether a writer may replace `path`: it is absent, empty, or holds a file named `mark` and else
+ * only what is_ours knows, as what was written there before does.  Else TRI_E_ARGUMENT: something
+ * in it is somebody's, and would be lost. */
+tri_status tri_dir_check_replaceable(
+    const char *path, const char *mark, bool (*is_ours)(const char *name), tri_error *err);
 
-/* An exclusive advisory lock on path (created when absent), released by unlock or process end.
- * Waits at most timeout_ms (TRI_E_BUSY after). */
+/* An exclusive advisory lock on path (created when absent, removed at release), released by
+ * process end too.  Waits at most timeout_ms (TRI_E_BUSY after). */
 typedef struct tri_file_lock {
     int fd;
+    char *path; /* heap */
 } tri_file_lock;
 
 tri_status tri_file_lock_take(

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,13 +18,30 @@
 
 enum { MAX_WRITE_BYTES = 1 << 30, MAX_NAME_TRIES = 100 };
 
-/* path + ".<pid>-<ns>.<suffix>" on the heap: beside path, so that rename stays in one file system,
- * and of no other writer. */
+/* path + ".<pid>-<ns in 16 hex digits>.<suffix>" on the heap: beside path, so that rename stays in
+ * one file system, of no other writer, and like no name that people give. */
 static char *name_beside(const char *path, const char *suffix) {
     char *name;
     int n = asprintf(
-        &name, "%s.%d-%" PRIx64 ".%s", path, (int)getpid(), (uint64_t)tri_clock_ns(), suffix);
+        &name, "%s.%d-%016" PRIx64 ".%s", path, (int)getpid(), (uint64_t)tri_clock_ns(), suffix);
     return n < 0 ? NULL : name;
+}
+
+/* The length of the path's name in a name that name_beside made; 0: it did not make it. */
+static size_t stem_of(const char *name, const char *suffix) {
+    enum { HEX = 16 };
+    static const char hex[] = "0123456789abcdef";
+    size_t at = strlen(name), n_suffix = strlen(suffix), digits = 0;
+    if (at < n_suffix + HEX + 5 || strcmp(name + at - n_suffix, suffix) != 0) return 0;
+    at -= n_suffix;
+    if (name[--at] != '.') return 0;
+    for (int i = 0; i < HEX; i++) {
+        if (!strchr(hex, name[--at])) return 0;
+    }
+    if (name[--at] != '-') return 0;
+    for (; at > 1 && strchr(hex, name[at - 1]) && name[at - 1] <= '9'; at--)
+        digits++;
+    return digits && name[at - 1] == '.' ? at - 1 : 0;
 }
 
 /* The directory that holds path, on the heap. */
@@ -151,26 +169,111 @@ tri_status tri_file_replace(const char *path, const void *bytes, size_t n, tri_e
 /* ---- a directory ---- */
 
 static void dir_writer_clear(tri_dir_writer *w) {
+    if (w->path && w->lock_fd >= 0) close(w->lock_fd);
     free(w->path);
     free(w->final_path);
-    *w = (tri_dir_writer){0};
+    *w = (tri_dir_writer){.lock_fd = -1};
 }
 
-/* final_path without trailing slashes, so that a name can be put beside it. */
-static char *trimmed(const char *path) {
+/* Locks a directory without waiting; -1: another has it, it is gone, or there are no locks here. */
+static int lock_dir(const char *path) {
+    struct stat mine, there;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return -1;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &mine) == 0 &&
+                  stat(path, &there) == 0 && mine.st_ino == there.st_ino;
+    if (locked) return fd;
+    close(fd);
+    return -1;
+}
+
+/* A directory that its writer left; an ".old" one is the only copy while nothing is in its place.
+ */
+static void remove_if_abandoned(const char *dir, const char *name, size_t n_stem, bool is_old) {
+    tri_arena arena;
+    tri_arena_init(&arena, 0);
+    const char *path = tri_path_join(&arena, dir, name);
+    const char *stem = tri_arena_strndup(&arena, name, n_stem);
+    const char *final_path = stem ? tri_path_join(&arena, dir, stem) : NULL;
+    int fd = -1;
+    if (path && final_path && (!is_old || tri_path_exists(final_path))) fd = lock_dir(path);
+    if (fd >= 0) {
+        tri_path_remove_tree(path, NULL);
+        close(fd);
+    }
+    tri_arena_deinit(&arena);
+}
+
+/* Best effort: what cannot be removed stays.  stem NULL: whatever was to be made. */
+static void remove_abandoned(const char *dir, const char *stem) {
+    tri_arena arena;
+    char **names = NULL;
+    int32_t n = 0;
+    tri_arena_init(&arena, 0);
+    if (tri_path_list(dir, &arena, &names, &n, NULL)) n = 0;
+    for (int32_t i = 0; i < n; i++) {
+        size_t tmp = stem_of(names[i], "tmp"), old = stem_of(names[i], "old");
+        size_t n_stem = tmp ? tmp : old;
+        bool wanted = !stem || (strlen(stem) == n_stem && !strncmp(names[i], stem, n_stem));
+        if (n_stem && wanted) remove_if_abandoned(dir, names[i], n_stem, old != 0);
+    }
+    tri_arena_deinit(&arena);
+}
+
+void tri_dir_remove_abandoned(const char *dir) {
+    remove_abandoned(dir, NULL);
+}
+
+/* Between mkdir and the lock another writer may take the directory for an abandoned one: then it is
+ * made again under a new name.  Where there are no locks it stays unlocked, and is never taken for
+ * abandoned either. */
+static tri_status make_locked(tri_dir_writer *w, tri_error *err) {
+    for (int try = 0; try < MAX_NAME_TRIES; try++) {
+        free(w->path);
+        w->path = name_beside(w->final_path, "tmp");
+        if (!w->path) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", w->final_path);
+        if (mkdir(w->path, 0777) != 0) {
+            if (errno == EEXIST) continue;
+            return tri_fail_errno(err, "make directory %s", w->path);
+        }
+        w->lock_fd = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (w->lock_fd < 0) continue;
+        int rc = flock(w->lock_fd, LOCK_EX | LOCK_NB);
+        bool taken = rc != 0 && errno == EWOULDBLOCK;
+        if (!taken && tri_path_is_dir(w->path)) return TRI_OK;
+        close(w->lock_fd);
+        w->lock_fd = -1;
+    }
+    return TRI_FAIL(err, TRI_E_IO, "no free name beside %s", w->final_path);
+}
+
+/* final_path without trailing slashes, so that a name can be put beside it; of a link, what it
+ * leads to. */
+static char *resolved(const char *path, tri_error *err) {
+    struct stat st;
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
         n--;
-    return strndup(path, n);
+    char *trimmed = strndup(path, n), *target = trimmed;
+    if (!trimmed) {
+        (void)TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", path);
+    } else if (lstat(trimmed, &st) == 0 && S_ISLNK(st.st_mode)) {
+        target = realpath(trimmed, NULL);
+        if (!target) (void)tri_fail_errno(err, "follow link %s", trimmed);
+        free(trimmed);
+    }
+    return target;
 }
 
 /* Makes the directories that lead to final_path as well. */
 tri_status tri_dir_writer_open(tri_dir_writer *w, const char *final_path, tri_error *err) {
-    tri_dir_writer tmp = {.final_path = trimmed(final_path)};
+    tri_error why = {0};
+    tri_dir_writer tmp = {.final_path = resolved(final_path, &why), .lock_fd = -1};
     char *parent = tmp.final_path ? parent_of(tmp.final_path) : NULL;
     tri_status rc = TRI_OK;
     if (!parent) {
-        rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", final_path);
+        rc = why.status ? why.status : TRI_E_MEMORY;
+        rc = TRI_FAIL(err, rc, "%s", why.status ? why.message : "no memory for a path");
         goto done;
     }
     const char *base = tri_path_base(tmp.final_path);
@@ -185,12 +288,8 @@ tri_status tri_dir_writer_open(tri_dir_writer *w, const char *final_path, tri_er
         rc = TRI_FAIL(err, TRI_E_IO, "%s exists and is not a directory", tmp.final_path);
         goto done;
     }
-    tmp.path = name_beside(tmp.final_path, "tmp");
-    if (!tmp.path) {
-        rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for path %s", final_path);
-        goto done;
-    }
-    if (mkdir(tmp.path, 0777) != 0) rc = tri_fail_errno(err, "make directory %s", tmp.path);
+    remove_abandoned(parent, base);
+    rc = make_locked(&tmp, err);
 
 done:
     free(parent);
@@ -230,7 +329,8 @@ static tri_status put_in_place(const tri_dir_writer *w, char **old, tri_error *e
     return TRI_OK;
 }
 
-tri_status tri_dir_check_replaceable(const char *path, const char *mark, tri_error *err) {
+tri_status tri_dir_check_replaceable(
+    const char *path, const char *mark, bool (*is_ours)(const char *name), tri_error *err) {
     tri_arena arena;
     char **names = NULL;
     int32_t n = 0;
@@ -238,13 +338,22 @@ tri_status tri_dir_check_replaceable(const char *path, const char *mark, tri_err
     tri_arena_init(&arena, 0);
     tri_status rc = tri_path_list(path, &arena, &names, &n, err);
     bool marked = n == 0;
-    for (int32_t i = 0; i < n && !marked; i++)
-        marked = strcmp(names[i], mark) == 0;
+    const char *foreign = NULL;
+    for (int32_t i = 0; i < n; i++) {
+        const char *entry = tri_path_join(&arena, path, names[i]);
+        marked = marked || strcmp(names[i], mark) == 0;
+        if (!foreign && (!is_ours(names[i]) || !entry || tri_path_is_dir(entry)))
+            foreign = names[i];
+    }
     if (!rc && !marked) {
         rc = TRI_FAIL(err, TRI_E_ARGUMENT,
             "%s exists and holds other things (%s, ...), but no %s: it is left as it is; name a "
             "new directory",
-            path, names[0], mark);
+            path, foreign ? foreign : names[0], mark);
+    } else if (!rc && foreign) {
+        rc = TRI_FAIL(err, TRI_E_ARGUMENT,
+            "%s would be replaced, and %s in it lost: move that away, or name a new directory",
+            path, foreign);
     }
     tri_arena_deinit(&arena);
     return rc;

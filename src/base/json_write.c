@@ -60,14 +60,14 @@ void tri_json_end_array(tri_json_writer *w) {
     end(w, ']');
 }
 
-static void put_escape(tri_buf *out, unsigned char c) {
+static void put_escape(tri_buf *out, utf8proc_int32_t c) {
     static const char bytes[] = "\"\\\b\f\n\r\t", escapes[] = "\"\\bfnrt";
-    const char *at = c ? strchr(bytes, c) : NULL;
+    const char *at = c > 0 && c < 0x80 ? strchr(bytes, (int)c) : NULL;
     if (at) {
         tri_buf_putc(out, '\\');
         tri_buf_putc(out, escapes[at - bytes]);
     } else {
-        tri_buf_printf(out, "\\u%04x", c);
+        tri_buf_printf(out, "\\u%04x", (unsigned)c);
     }
 }
 
@@ -76,22 +76,24 @@ static void put_string(tri_buf *out, tri_str text) {
     tri_buf_putc(out, '"');
     while (at < last) {
         unsigned char c = (unsigned char)*at;
+        utf8proc_int32_t codepoint = c;
         utf8proc_ssize_t n = 1;
         if (c >= 0x80) {
-            utf8proc_int32_t codepoint;
             n = utf8proc_iterate((const utf8proc_uint8_t *)at, last - at, &codepoint);
         }
-        if (n > 0 && c >= 0x20 && c != '"' && c != '\\') {
+        bool control = codepoint < 0x20 || (codepoint >= 0x7F && codepoint < 0xA0);
+        if (n > 0 && !control && c != '"' && c != '\\') {
             at += n;
             continue;
         }
         tri_buf_append(out, done, (size_t)(at - done));
         if (n > 0) {
-            put_escape(out, c);
+            put_escape(out, codepoint);
         } else {
             tri_buf_puts(out, "\xEF\xBF\xBD");
         }
-        done = ++at;
+        at += n > 0 ? n : 1;
+        done = at;
     }
     tri_buf_append(out, done, (size_t)(at - done));
     tri_buf_putc(out, '"');

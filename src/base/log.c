@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+
 /* The one process-wide state of the library: where diagnostics go, set once at start. */
 static struct {
     tri_log_level level;
@@ -58,15 +60,16 @@ void tri_log(tri_log_level level, const char *topic, const char *format, ...) {
         va_end(args);
     }
     for (char *c = line; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
+        if (*c == '\n' || *c == '\t' || *c == '\r') *c = ' ';
     }
+    char shown[sizeof line];
+    size_t len = tri_str_escape(tri_str_of(line), shown, cap);
     if (config.sink) {
-        config.sink(config.user, level, line);
+        config.sink(config.user, level, shown);
         return;
     }
-    size_t len = strlen(line);
-    line[len] = '\n';
+    shown[len] = '\n';
     /* One write, so that lines of several threads do not mix; nowhere to report its failure. */
-    ssize_t written = write(STDERR_FILENO, line, len + 1);
+    ssize_t written = write(STDERR_FILENO, shown, len + 1);
     (void)written;
 }

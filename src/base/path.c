@@ -40,8 +40,11 @@ tri_status tri_path_make_dirs(const char *path, tri_error *err) {
         at += strcspn(at, "/");
         char end = *at;
         *at = 0;
-        if (mkdir(part, 0777) != 0 && errno != EEXIST && !tri_path_is_dir(part)) {
-            rc = tri_fail_errno(err, "make directory %s", part);
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) {
+            int why = errno; /* the look at it sets errno too */
+            bool there = tri_path_is_dir(part);
+            errno = why;
+            if (!there) rc = tri_fail_errno(err, "make directory %s", part);
         }
         *at = end;
     }
@@ -54,7 +57,7 @@ tri_status tri_path_make_dirs(const char *path, tri_error *err) {
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
     (void)st, (void)type, (void)ftw;
-    return remove(path);
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1; /* another may remove it too */
 }
 
 /* A path that does not exist is already removed.  Links are removed, not followed. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "trireme/graph.h"
 
 const char *tri_version(void) {
@@ -51,7 +52,8 @@ const char *tri_status_name(tri_status status) {
     return "unknown status";
 }
 
-/* Messages quote names from hostile files: one line, and no character cut in half at the end. */
+/* Messages quote names from hostile files: one line, nothing in it that a terminal obeys, and no
+ * character cut in half at the end. */
 static void set_message(tri_error *err, char *text) {
     size_t n = strlen(text);
     if (n == sizeof err->message - 1) {
@@ -61,9 +63,9 @@ static void set_message(tri_error *err, char *text) {
         if (last > 0 && (unsigned char)text[last - 1] >= 0xC0) text[last - 1] = 0;
     }
     for (char *c = text; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
+        if (*c == '\n' || *c == '\t' || *c == '\r') *c = ' ';
     }
-    memcpy(err->message, text, strlen(text) + 1);
+    tri_str_escape(tri_str_of(text), err->message, sizeof err->message);
 }
 
 tri_status tri_fail(tri_error *err, tri_status status, const char *format, ...) {
@@ -89,6 +91,23 @@ void tri_error_context(tri_error *err, const char *format, ...) {
     /* A message too long loses its end. */
     if (snprintf(text + n, sizeof text - n, ": %s", err->message) < 0) return;
     set_message(err, text);
+}
+
+/* As errors put it: "what path: " or "what path/file: ". */
+static bool names_path(const char *message, const char *path) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    for (const char *at = message; n && (at = memmem(at, strlen(at), path, n)); at++) {
+        bool starts = at == message || at[-1] == ' ';
+        if (starts && (at[n] == ':' || at[n] == '/')) return true;
+    }
+    return false;
+}
+
+void tri_error_path(tri_error *err, const char *what, const char *path) {
+    if (!err || names_path(err->message, path)) return;
+    tri_error_context(err, "%s %s", what, path);
 }
 
 tri_status tri_fail_errno(tri_error *err, const char *format, ...) {

@@ -21,6 +21,10 @@ tri_status tri_fail(tri_error *err, tri_status status, const char *format, ...) 
 /* Puts "what: " in front of the message.  Does nothing when err is NULL or holds no error. */
 void tri_error_context(tri_error *err, const char *format, ...) TRI_PRINTF(2, 3);
 
+/* The same with "what path: ", unless the message names the path or a file below it: an error in a
+ * file, passed up by those who opened its model, says once where it is. */
+void tri_error_path(tri_error *err, const char *what, const char *path);
+
 /* TRI_FAIL with strerror(errno) after the text; status TRI_E_IO, or TRI_E_NOT_FOUND for ENOENT,
  * TRI_E_MEMORY for ENOMEM. */
 tri_status tri_fail_errno(tri_error *err, const char *format, ...) TRI_PRINTF(2, 3);

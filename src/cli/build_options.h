@@ -10,8 +10,11 @@ enum { TRI_PRECISION_OPTIONS = 12 };
 int32_t tri_precision_options(
     tri_build_options *build, tri_option_list *plugins, tri_option *table);
 
+/* The first of these flags given that only a build can follow, without dashes; NULL: none. */
+const char *tri_first_build_option(const tri_build_options *build);
+
 /* trtllm-build's flags that mean nothing here, or ask for what is not here. */
-enum { TRI_LEGACY_OPTIONS = 64 };
+enum { TRI_LEGACY_OPTIONS = 96 };
 int32_t tri_legacy_build_options(tri_option *table);
 
 #endif

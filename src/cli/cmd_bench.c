@@ -18,12 +18,12 @@ typedef struct bench_args {
     tri_option_list plugins;
     const char *path;
     int32_t input_len, output_len, batch, repeat;
-    bool json, profile;
+    bool json, profile, verify;
 } bench_args;
 
 typedef struct bench_result {
     double prefill_s, decode_s; /* until every sequence has its first token; after it */
-    int64_t n_prompt, n_decoded;
+    int64_t n_prompt, n_decoded, n_preempted;
 } bench_result;
 
 static tri_status enqueue_all(tri_executor *executor, const bench_args *a, int32_t vocab_size,
@@ -64,12 +64,13 @@ static tri_status round_trip(tri_executor *executor, const bench_args *a, int32_
         int64_t prompts = now.n_prompt_tokens - before.n_prompt_tokens;
         if (!first && prompts >= (int64_t)a->batch * a->input_len) {
             first = tri_clock_ns();
+            result->n_prompt = prompts;
             result->n_decoded = now.n_generated_tokens;
         }
     }
     result->decode_s = (double)(tri_clock_ns() - first) / 1e9;
     result->prefill_s = (double)(first - start) / 1e9;
-    result->n_prompt = now.n_prompt_tokens - before.n_prompt_tokens;
+    result->n_preempted = now.n_preempted - before.n_preempted;
     result->n_decoded = now.n_generated_tokens - result->n_decoded;
     for (int32_t b = 0; b < a->batch; b++) {
         tri_response *r = NULL;
@@ -98,6 +99,11 @@ static void print_result(const bench_args *a, const bench_result *r, const tri_e
         printf("prefill  %10.1f tok/s   (%.1f ms for %lld tokens)\n", prefill, r->prefill_s * 1e3,
             (long long)r->n_prompt);
         printf("decode   %10.1f tok/s   (%.3f ms a step)\n", decode, step_ms);
+        if (r->n_preempted)
+            printf(
+                "%lld times the KV cache had no room and a sequence was computed again; a smaller "
+                "--batch fits\n",
+                (long long)r->n_preempted);
         return;
     }
     tri_buf out = {0};
@@ -110,11 +116,18 @@ static void print_result(const bench_args *a, const bench_result *r, const tri_e
     tri_json_string(&w, tri_str_of(info->isa));
     const struct {
         const char *key;
+        int64_t value;
+    } counts[] = {{"batch", a->batch}, {"input_len", a->input_len}, {"output_len", a->output_len},
+        {"weight_bytes", info->weight_bytes}, {"preemptions", r->n_preempted}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        tri_json_key(&w, counts[i].key);
+        tri_json_i64(&w, counts[i].value);
+    }
+    const struct {
+        const char *key;
         double value;
-    } numbers[] = {{"batch", a->batch}, {"input_len", a->input_len}, {"output_len", a->output_len},
-        {"weight_bytes", (double)info->weight_bytes}, {"prefill_tokens_per_s", prefill},
-        {"prefill_ms", r->prefill_s * 1e3}, {"decode_tokens_per_s", decode},
-        {"decode_step_ms", step_ms}};
+    } numbers[] = {{"prefill_tokens_per_s", prefill}, {"prefill_ms", r->prefill_s * 1e3},
+        {"decode_tokens_per_s", decode}, {"decode_step_ms", step_ms}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         tri_json_key(&w, numbers[i].key);
         tri_json_f64(&w, numbers[i].value);
@@ -168,7 +181,7 @@ static void print_profile(tri_plan *plan) {
 static tri_status bench(bench_args *a, tri_error *err) {
     tri_engine *engine = NULL;
     tri_executor *executor = NULL;
-    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, err));
+    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, a->verify, err));
     tri_engine_info info;
     tri_engine_get_info(engine, &info);
     tri_status rc = tri_executor_create(&executor, engine,
@@ -192,6 +205,7 @@ static tri_status bench(bench_args *a, tri_error *err) {
         if (i == 1 || (i > 1 && r.decode_s < best.decode_s)) {
             best.decode_s = r.decode_s;
             best.n_decoded = r.n_decoded;
+            best.n_preempted = r.n_preempted;
         }
     }
     if (!rc) print_result(a, &best, &info);
@@ -214,8 +228,10 @@ int tri_cmd_bench(int argc, char **argv) {
         {TRI_OPTION_I32, "repeat", &a.repeat, "N", "rounds; the best one counts (3)", 1, 1000},
         {TRI_OPTION_SWITCH, "profile", &a.profile, NULL, "time by kernel", 0, 0},
         {TRI_OPTION_SWITCH, "json", &a.json, NULL, "one line of JSON", 0, 0},
+        {TRI_OPTION_SWITCH, "verify", &a.verify, NULL,
+            "check the checksum of every weight of the engine first", 0, 0},
     };
-    int32_t n = 6 + tri_precision_options(&a.build, &a.plugins, table + 6);
+    int32_t n = 7 + tri_precision_options(&a.build, &a.plugins, table + 7);
     const tri_usage usage = {.command = "trireme bench",
         .summary = "Measures prefill and decode on random prompts.",
         .synopsis = "PATH [--input_len N] [--output_len N] [--batch N] [options]",

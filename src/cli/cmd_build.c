@@ -5,12 +5,14 @@
 #include "base/file.h"
 #include "cli/build_options.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 enum { OWN_OPTIONS = 24 };
 
 typedef struct build_args {
     tri_build_options build;
     const char *checkpoint_dir, *kv_cache_type, *load_format;
+    bool use_weight_only;
     tri_option_list plugins;
     tri_option table[OWN_OPTIONS + TRI_PRECISION_OPTIONS + TRI_LEGACY_OPTIONS];
     int32_t n;
@@ -30,6 +32,9 @@ static void make_table(build_args *a) {
             "dummy: random weights, from config.json alone", 0, 0},
         {TRI_OPTION_SWITCH, "strip_plan", &b->strip_plan, NULL,
             "leave the weights out; `trireme refit` fills them in", 0, 0},
+        {TRI_OPTION_SWITCH, "dry_run", &b->dry_run, NULL,
+            "go through the whole build but write nothing: does it build, how large will it be?", 0,
+            0},
         {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits (hints: each can be changed at run)", 0, 0},
         {TRI_OPTION_I32, "max_batch_size", &b->max_batch_size, "N", "sequences at once (8)", 1,
             65536},
@@ -37,8 +42,7 @@ static void make_table(build_args *a) {
             1 << 24},
         {TRI_OPTION_I64, "max_seq_len", &b->max_seq_len, "N", "tokens a sequence (the model's)", 2,
             1 << 30},
-        {TRI_OPTION_I32, "max_beam_width", &b->max_beam_width, "N",
-            "1; beam search is not supported", 1, 1},
+        {TRI_OPTION_I64, "max_decoder_seq_len", &b->max_seq_len, "N", NULL, 2, 1 << 30},
         {TRI_OPTION_I32, "tokens_per_block", &b->tokens_per_block, "N",
             "of the paged KV cache (32)", 1, 1024},
         {TRI_OPTION_STRING, "kv_cache_type", &a->kv_cache_type, "paged", "the only kind here", 0,
@@ -48,6 +52,7 @@ static void make_table(build_args *a) {
             "tensor-parallel ranks (1, or the checkpoint's)", 1, 1024},
         {TRI_OPTION_I32, "pp_size", &b->pp_size, "N", "pipeline stages (1, or the checkpoint's)", 1,
             1024},
+        {TRI_OPTION_SWITCH, "use_weight_only", &a->use_weight_only, NULL, NULL, 0, 0},
     };
     int32_t n = sizeof own / sizeof *own;
     for (int32_t i = 0; i < n; i++)
@@ -78,6 +83,7 @@ static int check(build_args *a) {
     if (strcmp(a->load_format, "auto") != 0 && strcmp(a->load_format, "dummy") != 0) {
         return wrong("--load_format is '%s'; auto or dummy is wanted", a->load_format);
     }
+    if (a->use_weight_only && !b->weight_only) b->weight_only = "int8";
     b->dummy_weights = !strcmp(a->load_format, "dummy");
     b->plugins = a->plugins.items;
     b->n_plugins = a->plugins.n;
@@ -102,15 +108,20 @@ int tri_cmd_build(int argc, char **argv) {
     int rc = tri_options_parse(&usage, argc, argv, NULL, NULL);
     if (rc) return rc == TRI_OPTIONS_HELP ? 0 : 2;
     if (check(&a)) return 2;
-    tri_progress progress;
-    tri_progress_init(&progress);
-    a.build.progress = tri_progress_show;
-    a.build.progress_user = &progress;
+    tri_interruptible work;
+    tri_interruptible_begin(&work);
+    a.build.progress = tri_interruptible_show;
+    a.build.progress_user = &work;
     int64_t started = tri_clock_ns();
     tri_error err = {0};
     tri_status status = tri_build(&a.build, &err);
-    tri_progress_end(&progress);
+    tri_interruptible_end(&work);
     if (status) return tri_report("build", &err);
+    if (a.build.dry_run) {
+        printf("%s: would be built, its weights take %.1f MB; nothing was written\n",
+            a.build.output_dir, (double)work.progress.total_bytes / 1e6);
+        return 0;
+    }
     printf("%s: built in %.2f s\n", a.build.output_dir, (double)(tri_clock_ns() - started) / 1e9);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "base/codec.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/options.h"
 #include "models/source.h"
 
@@ -18,10 +19,10 @@ static tri_status convert(const char *model_dir, const char *output_dir, const c
     }
     tri_source *source;
     TRI_TRY(tri_source_open(&source, model_dir, options, err));
-    tri_progress progress;
-    tri_progress_init(&progress);
-    tri_status rc = tri_convert(source, output_dir, tri_progress_show, &progress, err);
-    tri_progress_end(&progress);
+    tri_interruptible work;
+    tri_interruptible_begin(&work);
+    tri_status rc = tri_convert(source, output_dir, tri_interruptible_show, &work, err);
+    tri_interruptible_end(&work);
     if (!rc) {
         const tri_model_config *c = tri_source_config(source);
         printf("%s: %s, %d layers, hidden size %d, tp %d, pp %d\n", output_dir, c->architecture,

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/options.h"
 
 int tri_cmd_refit(int argc, char **argv) {
@@ -32,8 +33,8 @@ int tri_cmd_refit(int argc, char **argv) {
                         "needed\n");
         return 2;
     }
-    tri_progress progress;
-    tri_progress_init(&progress);
+    tri_interruptible work;
+    tri_interruptible_begin(&work);
     int64_t started = tri_clock_ns();
     tri_error err = {0};
     tri_status status =
@@ -41,8 +42,8 @@ int tri_cmd_refit(int argc, char **argv) {
             &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
                 .plugins = plugins.items,
                 .n_plugins = plugins.n},
-            tri_progress_show, &progress, &err);
-    tri_progress_end(&progress);
+            tri_interruptible_show, &work, &err);
+    tri_interruptible_end(&work);
     if (status) return tri_report("refit", &err);
     printf("%s: refitted in %.2f s\n", output_dir ? output_dir : engine_dir,
         (double)(tri_clock_ns() - started) / 1e9);

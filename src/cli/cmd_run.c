@@ -1,19 +1,18 @@
 /* cmd_run.c - a prompt or a chat on an engine; a model is built into the cache first. */
-#include <histedit.h>
-#include <locale.h>
-#include <signal.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/build_options.h"
 #include "cli/commands.h"
+#include "cli/conversation.h"
 #include "cli/generate.h"
-#include "text/chat.h"
+#include "cli/line.h"
+#include "models/source.h"
 
 enum { MAX_PROMPT_BYTES = 64 << 20, OWN_OPTIONS = 24 };
 
@@ -22,7 +21,7 @@ typedef struct run_args {
     tri_option_list plugins, stops;
     tri_generate_options generate;
     const char *path, *prompt, *prompt_file, *system;
-    bool raw, json, show_special, quiet;
+    bool raw, json, show_special, quiet, verify;
     int64_t max_seq_len;
     tri_option table[OWN_OPTIONS + TRI_PRECISION_OPTIONS];
     int32_t n;
@@ -33,7 +32,7 @@ typedef struct session {
     tri_engine *engine;
     tri_executor *executor;
     tri_tokenizer *tokenizer;
-    tri_chatml *chat; /* NULL under --raw */
+    tri_chat_template *chat; /* NULL under --raw */
 } session;
 
 static void make_table(run_args *a) {
@@ -42,7 +41,7 @@ static void make_table(run_args *a) {
         {TRI_OPTION_HEADING, NULL, NULL, NULL, "prompt (without one: a chat)", 0, 0},
         {TRI_OPTION_STRING, "prompt", &a->prompt, "TEXT", "what to answer or go on from", 0, 0},
         {TRI_OPTION_STRING, "prompt_file", &a->prompt_file, "FILE",
-            "the same from a file; - is stdin", 0, 0},
+            "the same from a file or pipe; - is stdin", 0, 0},
         {TRI_OPTION_STRING, "system", &a->system, "TEXT", "the system message (the template's own)",
             0, 0},
         {TRI_OPTION_SWITCH, "raw", &a->raw, NULL,
@@ -71,10 +70,12 @@ static void make_table(run_args *a) {
         {TRI_OPTION_U64, "seed", &s->seed, "N", "the same seed gives the same text (0)", 0, 0},
         {TRI_OPTION_LIST, "stop", &a->stops, "TEXT", "stop before this text; may be given again", 0,
             0},
-        {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits", 0, 0},
+        {TRI_OPTION_HEADING, NULL, NULL, NULL, "limits and checks", 0, 0},
         {TRI_OPTION_I64, "max_seq_len", &a->max_seq_len, "N",
             "tokens of prompt and answer together (the model's, if the KV cache holds them)", 2,
             1 << 30},
+        {TRI_OPTION_SWITCH, "verify", &a->verify, NULL,
+            "check the checksum of every weight of the engine first", 0, 0},
     };
     int32_t n = sizeof own / sizeof *own;
     for (int32_t i = 0; i < n; i++)
@@ -88,15 +89,35 @@ static void close_session(session *s) {
     tri_executor_destroy(s->executor);
     tri_engine_close(s->engine);
     tri_tokenizer_close(s->tokenizer);
-    tri_chatml_close(s->chat);
+    tri_chat_template_close(s->chat);
 }
 
+/* Engines and models hold the same files of text. */
+static tri_status open_text(session *s, const run_args *a, tri_error *err) {
+    TRI_TRY(tri_tokenizer_open(&s->tokenizer, a->path, err));
+    return a->raw ? TRI_OK : tri_chat_template_open(&s->chat, a->path, NULL, err);
+}
+
+static bool is_model(const char *path) {
+    tri_source *source = NULL;
+    if (tri_source_open(&source, path, &(tri_source_options){.dtype = TRI_N_DTYPES}, NULL)) {
+        return false;
+    }
+    tri_source_close(source);
+    return true;
+}
+
+/* A model without text is not worth a build; all else that is wrong with a path is said first. */
 static tri_status open_session(session *s, run_args *a, tri_error *err) {
-    tri_engine_info info;
-    TRI_TRY(tri_engine_for(&s->engine, a->path, &a->build, err));
-    tri_engine_get_info(s->engine, &info);
-    TRI_TRY(tri_tokenizer_open(&s->tokenizer, info.dir, err));
-    if (!a->raw) TRI_TRY(tri_chatml_open(&s->chat, info.dir, err));
+    tri_error no_text = {0};
+    tri_status rc = open_text(s, a, &no_text);
+    if (!rc || !is_model(a->path)) {
+        TRI_TRY(tri_engine_for(&s->engine, a->path, &a->build, a->verify, err));
+    }
+    if (rc) {
+        *err = no_text;
+        return rc;
+    }
     return tri_executor_create(&s->executor, s->engine,
         &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
             .max_batch_size = 1,
@@ -143,6 +164,10 @@ static void print_json(const session *s, const int32_t *prompt, const tri_genera
     tri_buf_deinit(&out);
 }
 
+static bool is_cancelled(const tri_generated *g) {
+    return !g->stopped_by_string && g->finish_reason == TRI_FINISH_CANCELLED;
+}
+
 static double per_second(double n, double seconds) {
     return seconds > 0 ? n / seconds : 0;
 }
@@ -162,23 +187,23 @@ static tri_status encode_prompt(
             &(tri_encode_options){.struct_size = sizeof(tri_encode_options), .parse_special = true},
             ids, n, err);
     }
-    char *content = strndup(text.ptr, text.len);
-    if (!content) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for the prompt");
-    tri_chat_message messages[2];
-    int32_t n_messages = 0;
-    if (s->args->system) messages[n_messages++] = (tri_chat_message){"system", s->args->system};
-    messages[n_messages++] = (tri_chat_message){"user", content};
-    tri_status rc =
-        tri_chatml_encode(s->chat, s->tokenizer, messages, n_messages, true, ids, n, err);
-    free(content);
+    tri_conversation c = {0};
+    if (s->args->system) tri_conversation_add(&c, "system", tri_str_of(s->args->system));
+    tri_conversation_add(&c, "user", text);
+    tri_status rc = tri_conversation_encode(&c, s->chat, s->tokenizer, ids, n, err);
+    tri_conversation_deinit(&c);
     return rc;
 }
 
-static tri_status answer(const session *s, tri_str text, tri_error *err) {
+static tri_status answer(const session *s, tri_str text, bool *cancelled, tri_error *err) {
     int32_t *ids = NULL, n = 0;
     TRI_TRY(encode_prompt(s, text, &ids, &n, err));
     tri_generated g = {0};
-    tri_status rc = tri_generate(s->executor, s->tokenizer, ids, n, &s->args->generate, &g, err);
+    tri_status rc = n > 0 ? TRI_OK
+                          : TRI_FAIL(err, TRI_E_ARGUMENT,
+                                "the prompt has no tokens: there is nothing to go on from, give "
+                                "some text");
+    if (!rc) rc = tri_generate(s->executor, s->tokenizer, ids, n, &s->args->generate, &g, err);
     if (!rc) {
         if (s->args->json) {
             print_json(s, ids, &g);
@@ -187,6 +212,7 @@ static tri_status answer(const session *s, tri_str text, tri_error *err) {
             fflush(stdout);
             if (!s->args->quiet) print_figures(&g);
         }
+        *cancelled = is_cancelled(&g);
         tri_generated_deinit(&g);
     }
     tri_free(ids);
@@ -195,113 +221,65 @@ static tri_status answer(const session *s, tri_str text, tri_error *err) {
 
 /* ---- chat ---- */
 
-typedef struct conversation {
-    tri_arena arena;
-    tri_chat_message messages[512];
-    int32_t n;
-} conversation;
-
-static void conversation_add(conversation *h, const char *role, tri_str content) {
-    char *copy = tri_arena_strndup(&h->arena, content.ptr, content.len);
-    if (copy) h->messages[h->n++] = (tri_chat_message){role, copy};
+static void reset(tri_conversation *c, const char *system) {
+    tri_conversation_deinit(c);
+    if (system) tri_conversation_add(c, "system", tri_str_of(system));
 }
 
-static void conversation_reset(conversation *h, const char *system) {
-    tri_arena_deinit(&h->arena);
-    h->n = 0;
-    if (system) conversation_add(h, "system", tri_str_of(system));
-}
-
-static tri_status chat_turn(const session *s, conversation *h, tri_str line, tri_error *err) {
-    int32_t *ids = NULL, n = 0, before = h->n;
-    if (h->n + 2 > (int32_t)(sizeof h->messages / sizeof *h->messages)) {
-        return TRI_FAIL(err, TRI_E_LIMIT, "%d messages; /reset starts again", h->n);
-    }
-    conversation_add(h, "user", line);
+static tri_status chat_turn(
+    const session *s, tri_conversation *c, tri_str line, bool *cancelled, tri_error *err) {
+    int32_t *ids = NULL, n = 0;
+    size_t before = c->messages.len;
     tri_generated g = {0};
-    tri_status rc =
-        tri_chatml_encode(s->chat, s->tokenizer, h->messages, h->n, true, &ids, &n, err);
+    tri_conversation_add(c, "user", line);
+    tri_status rc = tri_conversation_encode(c, s->chat, s->tokenizer, &ids, &n, err);
     if (!rc) rc = tri_generate(s->executor, s->tokenizer, ids, n, &s->args->generate, &g, err);
     if (rc) {
-        h->n = before;
+        c->messages.len = before;
+        if (rc == TRI_E_LIMIT) TRI_FAIL(err, rc, "%s; /reset starts again", err->message);
     } else {
-        conversation_add(h, "assistant", (tri_str){g.text.ptr, g.text.len});
+        tri_conversation_add(c, "assistant", (tri_str){g.text.ptr, g.text.len});
         printf("\n");
         if (!s->args->quiet) print_figures(&g);
+        *cancelled = is_cancelled(&g);
         tri_generated_deinit(&g);
     }
     tri_free(ids);
     return rc;
 }
 
-static char *chat_prompt(EditLine *line) {
-    (void)line;
-    static char prompt[] = "> ";
-    return prompt;
-}
-
-/* One line without its newline; NULL at the end of input. */
-static const char *next_line(EditLine *editor, char **buffer, size_t *room, size_t *len) {
-    if (editor) {
-        int n = 0;
-        const char *text = el_gets(editor, &n);
-        if (!text || n <= 0) return NULL;
-        *len = strcspn(text, "\n");
-        return text;
-    }
-    if (getline(buffer, room, stdin) < 0) return NULL;
-    *len = strcspn(*buffer, "\n");
-    return *buffer;
-}
-
-/* The terminal's encoding, for line editing alone: numbers stay as C writes them. */
-static EditLine *open_editor(void) {
-    if (!isatty(STDIN_FILENO)) return NULL;
-    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
-    return el_init("trireme", stdin, stdout, stderr);
-}
-
+/* 0; 1 when a turn of a script failed; a person was told and could go on. */
 static int chat(const session *s) {
-    static const char help[] =
-        "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C stops an answer\n";
-    EditLine *editor = open_editor();
-    History *lines = editor ? history_init() : NULL;
-    HistEvent event;
-    if (editor) {
-        signal(SIGINT, SIG_IGN); /* it ends a generation, which sees to it; never the chat */
-        el_set(editor, EL_PROMPT, chat_prompt);
-        el_set(editor, EL_EDITOR, "emacs");
-        history(lines, &event, H_SETSIZE, 1000);
-        el_set(editor, EL_HIST, history, lines);
-        fputs(help, stderr);
-    }
-    conversation *h = calloc(1, sizeof *h);
-    char *buffer = NULL;
-    size_t room = 0, len = 0;
-    const char *text;
-    if (h) conversation_reset(h, s->args->system);
-    while (h && (text = next_line(editor, &buffer, &room, &len))) {
-        tri_str line = {text, len};
-        if (len == 0) continue;
+    static const char help[] = "/reset forgets the conversation, /exit (or Ctrl-D) leaves, Ctrl-C "
+                               "stops an answer\n";
+    static char prompt[] = "> ";
+    int status = 0;
+    tri_line_reader lines;
+    tri_str line;
+    tri_conversation c = {0};
+    tri_line_reader_init(&lines, prompt);
+    if (lines.editor) fputs(help, stderr);
+    reset(&c, s->args->system);
+    while (status != TRI_EXIT_INTERRUPTED && tri_line_read(&lines, &line)) {
+        if (line.len == 0) continue;
         if (tri_str_is(line, "/exit") || tri_str_is(line, "/quit")) break;
-        if (editor) history(lines, &event, H_ENTER, text);
         if (tri_str_is(line, "/reset")) {
-            conversation_reset(h, s->args->system);
-        } else if (text[0] == '/') {
+            reset(&c, s->args->system);
+        } else if (line.ptr[0] == '/') {
             fputs(help, stderr);
         } else {
             tri_error err = {0};
-            if (chat_turn(s, h, line, &err)) tri_report("run", &err);
+            bool cancelled = false;
+            tri_status rc = chat_turn(s, &c, line, &cancelled, &err);
+            if (rc) tri_report("run", &err);
+            if (lines.editor) continue;
+            if (rc) status = 1;
+            if (cancelled) status = TRI_EXIT_INTERRUPTED;
         }
     }
-    if (editor) {
-        history_end(lines);
-        el_end(editor);
-    }
-    if (h) tri_arena_deinit(&h->arena);
-    free(h);
-    free(buffer);
-    return 0;
+    tri_line_reader_deinit(&lines);
+    tri_conversation_deinit(&c);
+    return status;
 }
 
 /* ---- the command ---- */
@@ -311,14 +289,21 @@ static tri_status read_prompt(const run_args *a, tri_arena *arena, tri_str *text
         *text = tri_str_of(a->prompt);
         return TRI_OK;
     }
-    if (strcmp(a->prompt_file, "-") != 0) {
-        return tri_file_read(a->prompt_file, MAX_PROMPT_BYTES, arena, text, err);
-    }
+    FILE *file = strcmp(a->prompt_file, "-") != 0 ? fopen(a->prompt_file, "rb") : stdin;
+    if (!file) return tri_fail_errno(err, "open %s", a->prompt_file);
     tri_buf in = {.limit_bytes = MAX_PROMPT_BYTES};
     char chunk[65536];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, stdin)) > 0;)
+    errno = 0;
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0 && !in.failed;)
         tri_buf_append(&in, chunk, n);
-    tri_status rc = tri_buf_status(&in, err);
+    tri_status rc = TRI_OK;
+    if (ferror(file)) {
+        rc = tri_fail_errno(err, "read %s", a->prompt_file);
+    } else if (in.failed) {
+        rc = TRI_FAIL(err, TRI_E_LIMIT, "%s: a prompt of more than %d MB, or no memory for it",
+            a->prompt_file, MAX_PROMPT_BYTES >> 20);
+    }
+    if (file != stdin) fclose(file);
     if (!rc) {
         char *copy = tri_arena_strndup(arena, in.ptr ? in.ptr : "", in.len);
         *text = (tri_str){copy, in.len};
@@ -328,26 +313,19 @@ static tri_status read_prompt(const run_args *a, tri_arena *arena, tri_str *text
     return rc;
 }
 
-/* Messages of a chat end at a NUL: what comes after it would be lost without a word. */
-static tri_status check_prompt(const run_args *a, tri_str text, tri_error *err) {
-    if (a->raw || !memchr(text.ptr, 0, text.len)) return TRI_OK;
-    return TRI_FAIL(
-        err, TRI_E_FORMAT, "the prompt has a NUL byte: it is no text; --raw takes it as it is");
-}
-
 static int run(run_args *a) {
     tri_error err = {0};
     tri_arena arena;
     tri_arena_init(&arena, 0);
     session s = {.args = a};
-    tri_str prompt = {0};
-    bool has_prompt = a->prompt || a->prompt_file;
+    tri_str prompt = {.ptr = ""};
+    bool has_prompt = a->prompt || a->prompt_file, cancelled = false;
     int status = 0;
     tri_status rc = has_prompt ? read_prompt(a, &arena, &prompt, &err) : TRI_OK;
-    if (!rc && has_prompt) rc = check_prompt(a, prompt, &err);
     if (!rc) rc = open_session(&s, a, &err);
     if (!rc && has_prompt) {
-        rc = answer(&s, prompt, &err);
+        rc = answer(&s, prompt, &cancelled, &err);
+        if (cancelled) status = TRI_EXIT_INTERRUPTED;
     } else if (!rc) {
         status = chat(&s);
     }
@@ -380,6 +358,11 @@ int tri_cmd_run(int argc, char **argv) {
     }
     if (!a.prompt && !a.prompt_file && (a.raw || a.json)) {
         fprintf(stderr, "trireme run: --raw and --json need --prompt or --prompt_file\n");
+        return 2;
+    }
+    if (a.raw && a.system) {
+        fprintf(stderr, "trireme run: --system is a message of a chat, --raw takes no chat "
+                        "template: put it into the prompt\n");
         return 2;
     }
     a.build.plugins = a.plugins.items;

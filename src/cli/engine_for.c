@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "cli/build_options.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -15,13 +17,14 @@ static bool is_engine(const char *path) {
 }
 
 static tri_status open_engine(tri_engine **engine, const char *dir, const char *cache,
-    const tri_build_options *build, tri_error *err) {
+    const tri_build_options *build, bool verify, tri_error *err) {
     TRI_TRY(tri_engine_open(engine, dir,
         &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
             .plugins = build->plugins,
             .n_plugins = build->n_plugins,
             .cache_dir = cache,
-            .cpu_isa = build->cpu_isa},
+            .cpu_isa = build->cpu_isa,
+            .verify_weights = verify},
         err));
     tri_engine_info info;
     tri_engine_get_info(*engine, &info);
@@ -31,53 +34,69 @@ static tri_status open_engine(tri_engine **engine, const char *dir, const char *
 
 static tri_status build_into(
     const char *cache, tri_build_options *build, char *engine_dir, size_t room, tri_error *err) {
-    tri_progress progress;
-    tri_progress_init(&progress);
-    build->progress = tri_progress_show;
-    build->progress_user = &progress;
+    tri_interruptible work;
+    tri_interruptible_begin(&work);
+    build->progress = tri_interruptible_show;
+    build->progress_user = &work;
     bool built = false;
     tri_status rc = tri_build_cached(build, cache, engine_dir, room, &built, err);
-    tri_progress_end(&progress);
+    tri_interruptible_end(&work);
     if (!rc && built) {
         fprintf(stderr, "built %s in %.2f s\n", engine_dir,
-            (double)(tri_clock_ns() - progress.started_ns) / 1e9);
+            (double)(tri_clock_ns() - work.progress.started_ns) / 1e9);
     }
+    if (rc && err && strstr(err->message, cache))
+        tri_error_context(err, "in the cache %s (set XDG_CACHE_HOME for another place)", cache);
     return rc;
 }
 
 /* What is damaged or of another version in the cache is no loss: it is made anew. */
 static tri_status open_cached(
-    tri_engine **engine, const char *cache, tri_build_options *build, tri_error *err) {
+    tri_engine **engine, const char *cache, tri_build_options *build, bool verify, tri_error *err) {
     char dir[PATH_BYTES];
     tri_error why = {0};
     TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
-    tri_status rc = open_engine(engine, dir, cache, build, &why);
+    tri_status rc = open_engine(engine, dir, cache, build, verify, &why);
     if (rc == TRI_E_FORMAT || rc == TRI_E_CHECKSUM || rc == TRI_E_VERSION) {
         fprintf(stderr, "building again: %s\n", why.message);
-        TRI_TRY(tri_path_remove_tree(dir, err));
+        build->rebuild = true;
         TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
-        return open_engine(engine, dir, cache, build, err);
+        return open_engine(engine, dir, cache, build, verify, err);
     }
     if (rc && err) *err = why;
     return rc;
 }
 
+static tri_status refuse_build_options(
+    const char *path, const tri_build_options *build, tri_error *err) {
+    const char *flag = tri_first_build_option(build);
+    if (!flag) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_ARGUMENT,
+        "%s is an engine, already built: --%s belongs to `trireme build`", path, flag);
+}
+
 tri_status tri_engine_for(
-    tri_engine **engine, const char *path, tri_build_options *build, tri_error *err) {
+    tri_engine **engine, const char *path, tri_build_options *build, bool verify, tri_error *err) {
     char cache[PATH_BYTES];
     bool has_cache = tri_cache_dir(cache, sizeof cache);
     if (!tri_path_exists(path)) {
+        tri_status rc = tri_fail_errno(err, "%s", path);
+        if (rc != TRI_E_NOT_FOUND) return rc;
         return TRI_FAIL(err, TRI_E_NOT_FOUND,
             "%s: no such file or directory; an engine, a HF directory, a checkpoint or a GGUF file "
             "is wanted",
             path);
     }
-    if (is_engine(path)) return open_engine(engine, path, has_cache ? cache : NULL, build, err);
+    if (is_engine(path)) {
+        TRI_TRY(refuse_build_options(path, build, err));
+        return open_engine(engine, path, has_cache ? cache : NULL, build, verify, err);
+    }
     if (!has_cache) {
         return TRI_FAIL(err, TRI_E_NOT_FOUND,
-            "no place for the engine: neither XDG_CACHE_HOME nor HOME is set; set one, or build "
+            "no place for the engine: neither XDG_CACHE_HOME nor HOME is an absolute path; set "
+            "one, or build "
             "with `trireme build` and run that");
     }
     build->model_dir = path;
-    return open_cached(engine, cache, build, err);
+    return open_cached(engine, cache, build, verify, err);
 }

@@ -50,39 +50,42 @@ static tri_status finish_text(stream *s, tri_error *err) {
     return TRI_OK;
 }
 
+static tri_status take_response(stream *s, const tri_response *r, tri_error *err) {
+    tri_status rc = TRI_OK;
+    for (int32_t i = 0; i < r->n_output_token_ids && !rc && !s->out->stopped_by_string; i++) {
+        rc = take_token(s, r->output_token_ids[i], &s->out->stopped_by_string, err);
+    }
+    s->out->finish_reason = r->finish_reason;
+    if (!rc && r->is_final && r->finish_reason == TRI_FINISH_ERROR) {
+        rc = TRI_FAIL(err, TRI_E_INTERNAL, "%s", r->error_msg);
+    }
+    return rc;
+}
+
+/* To its final response, whatever becomes of the text: the executor keeps a request until then. */
 static tri_status follow(tri_executor *executor, uint64_t id, stream *s, tri_error *err) {
     int64_t started = tri_clock_ns(), first = 0;
     bool cancelled = false, final = false;
+    tri_status rc = TRI_OK;
     while (!final) {
         tri_response *r = NULL;
         TRI_TRY(tri_executor_await(executor, id, POLL_MS, &r, err));
-        if (interrupted && !cancelled) {
+        if (r) {
+            if (r->n_output_token_ids && !first) first = tri_clock_ns();
+            if (!rc) rc = take_response(s, r, err);
+            final = r->is_final;
+            tri_response_free(r);
+        }
+        if ((interrupted || rc || s->out->stopped_by_string) && !cancelled) {
             cancelled = true;
             tri_executor_cancel(executor, id, NULL);
         }
-        if (!r) continue;
-        tri_status rc = TRI_OK;
-        if (r->n_output_token_ids && !first) first = tri_clock_ns();
-        for (int32_t i = 0; i < r->n_output_token_ids && !rc && !s->out->stopped_by_string; i++) {
-            rc = take_token(s, r->output_token_ids[i], &s->out->stopped_by_string, err);
-        }
-        if ((rc || s->out->stopped_by_string) && !cancelled) {
-            cancelled = true;
-            tri_executor_cancel(executor, id, NULL);
-        }
-        final = r->is_final;
-        s->out->finish_reason = r->finish_reason;
-        if (!rc && final && r->finish_reason == TRI_FINISH_ERROR) {
-            rc = TRI_FAIL(err, TRI_E_INTERNAL, "%s", r->error_msg);
-        }
-        tri_response_free(r);
-        if (rc) return rc;
     }
     int64_t now = tri_clock_ns();
     if (!first) first = now;
     s->out->prompt_s = (double)(first - started) / 1e9;
     s->out->decode_s = (double)(now - first) / 1e9;
-    return TRI_OK;
+    return rc;
 }
 
 tri_status tri_generate(tri_executor *executor, const tri_tokenizer *tokenizer,

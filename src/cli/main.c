@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 typedef struct command {
     const char *name, *alias; /* alias: the program name that means it */
@@ -26,6 +27,8 @@ static const command commands[] = {
     {"tokenize", NULL, tri_cmd_tokenize, "text into token ids"},
     {"detokenize", NULL, tri_cmd_detokenize, "token ids into text"},
     {"bench", NULL, tri_cmd_bench, "prefill and decode speed of an engine"},
+    {"render-template", NULL, tri_cmd_render_template,
+        "a conversation as the model's chat template writes it"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -47,15 +50,15 @@ static void print_help(void) {
 
 int tri_report(const char *name, const tri_error *err) {
     fprintf(stderr, "trireme %s: %s\n", name, err->message);
-    return 1;
+    return tri_interrupt_exit(err->status);
 }
 
 bool tri_cache_dir(char *path, size_t room) {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int n = -1;
-    if (xdg && *xdg) {
+    if (xdg && *xdg == '/') {
         n = snprintf(path, room, "%s/trireme", xdg);
-    } else if (home && *home) {
+    } else if (home && *home == '/') {
         n = snprintf(path, room, "%s/.cache/trireme", home);
     }
     return n > 0 && (size_t)n < room;
@@ -72,6 +75,14 @@ static int unknown_command(const char *name) {
     return 2;
 }
 
+static int help_of(const char *name) {
+    char flag[] = "--help", *argv[] = {flag};
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (!strcmp(name, commands[i].name)) return commands[i].run(1, argv);
+    }
+    return unknown_command(name);
+}
+
 static int dispatch(int argc, char **argv) {
     const char *program = argc > 0 ? tri_path_base(argv[0]) : "trireme";
     for (int i = 0; i < N_COMMANDS; i++) {
@@ -84,6 +95,7 @@ static int dispatch(int argc, char **argv) {
         return 2;
     }
     const char *name = argv[1];
+    if (!strcmp(name, "help") && argc > 2) return help_of(argv[2]);
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         print_help();
         return 0;
@@ -99,6 +111,7 @@ static int dispatch(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    tri_show_warnings(NULL);
     int status = dispatch(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout)) return status;
     perror("trireme: cannot write the output");

@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ void tri_options_help(const tri_usage *usage) {
     for (int32_t i = 0; i < usage->n_options; i++) {
         const tri_option *o = &usage->options[i];
         if (o->kind == TRI_OPTION_IGNORED) ignored = true;
-        if (o->kind == TRI_OPTION_IGNORED || o->kind == TRI_OPTION_UNSUPPORTED) continue;
+        if (o->kind == TRI_OPTION_UNSUPPORTED || !o->help) continue;
         if (o->kind == TRI_OPTION_HEADING) {
             printf("\n%s\n", o->help);
             headed = true;
@@ -53,17 +54,17 @@ void tri_options_help(const tri_usage *usage) {
         print_wrapped(o->help, HELP_COLUMN);
     }
     if (ignored) {
-        printf("\naccepted for old scripts, without effect\n  ");
-        int column = 2;
+        printf("\naccepted for old scripts, without effect\n ");
+        int column = 1;
         for (int32_t i = 0; i < usage->n_options; i++) {
             const tri_option *o = &usage->options[i];
             if (o->kind != TRI_OPTION_IGNORED) continue;
             int n = (int)strlen(o->name) + 3;
             if (column + n > HELP_WIDTH) {
-                printf("\n  ");
-                column = 2;
+                printf("\n ");
+                column = 1;
             }
-            column += printf("--%s ", o->name);
+            column += printf(" --%s", o->name);
         }
         printf("\n");
     }
@@ -100,17 +101,28 @@ static int unknown(const tri_usage *usage, const char *name) {
 }
 
 static int out_of_range(const tri_usage *usage, const tri_option *o, const char *text) {
+    fprintf(stderr, "%s: --%s is '%s'; ", usage->command, o->name, text);
     if (o->min != 0 || o->max != 0) {
-        fprintf(stderr, "%s: --%s is '%s'; a number from %.15g to %.15g is wanted\n",
-            usage->command, o->name, text, o->min, o->max);
+        fprintf(stderr, "a number from %.15g to %.15g is wanted\n", o->min, o->max);
+    } else if (o->kind == TRI_OPTION_U64) {
+        fprintf(stderr, "a whole number from 0 to %" PRIu64 " is wanted\n", UINT64_MAX);
     } else {
-        fprintf(stderr, "%s: --%s is '%s'; a number is wanted\n", usage->command, o->name, text);
+        fprintf(stderr, "a number is wanted\n");
     }
     return TRI_OPTIONS_WRONG;
 }
 
 static bool in_range(const tri_option *o, double value) {
     return (o->min == 0 && o->max == 0) || (value >= o->min && value <= o->max);
+}
+
+/* "--max_beam_width 1", "--lora_plugin disable": scripts spell defaults out. */
+static bool asks_for_nothing(const tri_option *o, const char *value) {
+    static const char *const words[] = {"disable", "disabled", "false", "none", "0"};
+    if (o->value && !strcmp(value, o->value)) return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(value, words[i])) return true;
+    return false;
 }
 
 static bool parse_switch(const char *text, bool *value) {
@@ -154,6 +166,10 @@ static int assign(const tri_usage *usage, const tri_option *o, const char *text)
         return TRI_OPTIONS_OK;
     case TRI_OPTION_LIST: {
         tri_option_list *list = o->to;
+        if (!*text) {
+            fprintf(stderr, "%s: --%s is empty; %s is wanted\n", usage->command, o->name, o->value);
+            return TRI_OPTIONS_WRONG;
+        }
         if (list->n == TRI_OPTION_LIST_MAX) {
             fprintf(stderr, "%s: --%s given more than %d times\n", usage->command, o->name,
                 TRI_OPTION_LIST_MAX);
@@ -188,13 +204,17 @@ static int parse_flag(const tri_usage *usage, int argc, char **argv, int *i, con
         snprintf(copy, sizeof copy, "%.*s", (int)n, name);
         return unknown(usage, copy);
     }
-    if (o->kind == TRI_OPTION_UNSUPPORTED) {
-        fprintf(stderr, "%s: --%s: %s\n", usage->command, o->name, o->help);
-        return TRI_OPTIONS_WRONG;
-    }
     bool next_is_value = *i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0;
-    if (o->kind == TRI_OPTION_IGNORED) {
+    if (o->kind == TRI_OPTION_UNSUPPORTED) {
+        const char *asked = value ? value : next_is_value ? argv[*i + 1] : "";
+        if (!asks_for_nothing(o, asked)) {
+            fprintf(stderr, "%s: --%s: %s\n", usage->command, o->name, o->help);
+            return TRI_OPTIONS_WRONG;
+        }
+    }
+    if (o->kind == TRI_OPTION_IGNORED || o->kind == TRI_OPTION_UNSUPPORTED) {
         if (!value && next_is_value) (*i)++;
+        if (o->kind == TRI_OPTION_UNSUPPORTED) return TRI_OPTIONS_OK;
         if (*n_ignored < MAX_NAMES) ignored[(*n_ignored)++] = o->name;
         return TRI_OPTIONS_OK;
     }
@@ -231,6 +251,11 @@ int tri_options_parse(const tri_usage *usage, int argc, char **argv, const char 
         if (!strncmp(argv[i], "--", 2) && argv[i][2]) {
             int rc = parse_flag(usage, argc, argv, &i, ignored, &n_ignored);
             if (rc) return rc;
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            fprintf(stderr,
+                "%s: %s is no flag; flags are words after two dashes\n(%s --help lists them)\n",
+                usage->command, argv[i], usage->command);
+            return TRI_OPTIONS_WRONG;
         } else if (n == usage->max_positionals) {
             fprintf(stderr, "%s: '%s' is one argument too many\nusage: %s %s\n", usage->command,
                 argv[i], usage->command, usage->synopsis);

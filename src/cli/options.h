@@ -16,10 +16,10 @@ typedef enum tri_option_kind {
     TRI_OPTION_I64,         /* int64_t in [min, max] */
     TRI_OPTION_U64,         /* uint64_t */
     TRI_OPTION_F32,         /* float in [min, max] */
-    TRI_OPTION_LIST,        /* tri_option_list: may be given several times */
+    TRI_OPTION_LIST,        /* tri_option_list of texts, not empty: may be given several times */
     TRI_OPTION_IGNORED,     /* known from trtllm-build, without meaning here: one warning for all */
-    TRI_OPTION_UNSUPPORTED, /* known, asks for what is not here: an error with `help` as the reason
-                             */
+    TRI_OPTION_UNSUPPORTED, /* known, asks for what is not here: an error with `help` as the reason;
+                               ignored when its value is `value`, or says no */
     TRI_OPTION_HEADING      /* of a section in the help */
 } tri_option_kind;
 
@@ -35,8 +35,8 @@ typedef struct tri_option {
     const char *name;  /* without dashes */
     void *to;          /* as the kind says; the default is what it holds */
     const char *value; /* placeholder in the help: "N", "DIR" */
-    const char *help;
-    double min, max; /* numbers; both 0: any */
+    const char *help;  /* NULL: another name of a flag, known and not shown */
+    double min, max;   /* of I32, I64, F32; both 0: any */
 } tri_option;
 
 typedef struct tri_usage {

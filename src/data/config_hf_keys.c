@@ -46,6 +46,19 @@ static const restricted_key restricted[] = {
     {"rope_interleaved", 0},
     {"lm_head_bias", 0},
     {"use_mrope", 0},
+    {"rotary_pct", 1},
+    {"rotary_emb_fraction", 1},
+    {"alibi", 0},
+    {"use_alibi", 0},
+    {"vision_config", 0},
+    {"audio_config", 0},
+};
+
+/* The same for what has names. */
+static const struct {
+    const char *name, *neutral[3];
+} restricted_names[] = {
+    {"norm_type", {"rmsnorm", "rms_norm", "RMSNorm"}},
 };
 
 static bool is_neutral(const tri_json *value, double neutral) {
@@ -85,6 +98,16 @@ static tri_status check_neutral(const tri_json *object, const char *key, double 
     const tri_config_family *family, tri_error *err) {
     const tri_json *value = tri_json_get(object, key);
     if (!value || is_neutral(value, neutral)) return TRI_OK;
+    return refuse(key, value, family, err);
+}
+
+static tri_status check_neutral_name(const tri_json *object, const char *key,
+    const char *const neutral[3], const tri_config_family *family, tri_error *err) {
+    const tri_json *value = tri_json_get(object, key);
+    if (!value || value->kind == TRI_JSON_NULL) return TRI_OK;
+    for (int i = 0; i < 3; i++) {
+        if (value->kind == TRI_JSON_STRING && tri_str_is(value->text, neutral[i])) return TRI_OK;
+    }
     return refuse(key, value, family, err);
 }
 
@@ -159,6 +182,9 @@ static bool is_known(tri_str key) {
     for (size_t i = 0; i < sizeof restricted / sizeof *restricted; i++) {
         if (tri_str_is(key, restricted[i].name)) return true;
     }
+    for (size_t i = 0; i < sizeof restricted_names / sizeof *restricted_names; i++) {
+        if (tri_str_is(key, restricted_names[i].name)) return true;
+    }
     return false;
 }
 
@@ -183,6 +209,10 @@ tri_status tri_config_check_hf_keys(
     const tri_json *root, const tri_json *object, const tri_config_family *family, tri_error *err) {
     for (size_t i = 0; i < sizeof restricted / sizeof *restricted; i++) {
         TRI_TRY(check_neutral(object, restricted[i].name, restricted[i].neutral, family, err));
+    }
+    for (size_t i = 0; i < sizeof restricted_names / sizeof *restricted_names; i++) {
+        TRI_TRY(check_neutral_name(
+            object, restricted_names[i].name, restricted_names[i].neutral, family, err));
     }
     TRI_TRY(check_family_keys(object, family, err));
     const tri_json *places[] = {root, object};

@@ -32,8 +32,9 @@ static uint64_t n_left(const cursor *c) {
 }
 
 static tri_status truncated(const cursor *c, const char *what) {
-    return TRI_FAIL(c->err, TRI_E_FORMAT, "truncated: %s at byte %td does not fit in %td bytes",
-        what, c->at - c->start, c->end - c->start);
+    return TRI_FAIL(c->err, TRI_E_FORMAT,
+        "truncated: %s at byte %td does not fit in %td bytes; copy the file again", what,
+        c->at - c->start, c->end - c->start);
 }
 
 static tri_status no_memory(const cursor *c, const char *what) {
@@ -394,7 +395,7 @@ void tri_gguf_close(tri_gguf *gguf) {
 
 bool tri_gguf_is(const char *path) {
     char magic[4];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* of a pipe nobody may write */
     if (fd < 0) return false;
     bool is = read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
     close(fd);

@@ -86,6 +86,9 @@ static tri_status check_names(const tri_model_config *c, tri_error *err) {
 
 /* ---- rope ---- */
 
+/* Frequencies are quotients by these, in float32; models have 1e4 to 1e9, and factors to 100. */
+#define ROPE_MAX 1e18
+
 static tri_status check_rope(const tri_model_config *c, const tri_rope_desc *rope, tri_error *err) {
     bool scaled = rope->type != TRI_ROPE_DEFAULT;
     if (rope->type == TRI_ROPE_DYNAMIC)
@@ -96,10 +99,12 @@ static tri_status check_rope(const tri_model_config *c, const tri_rope_desc *rop
             "%d of the %d elements of a head rotate; the number must be even and from 2 on", dim,
             c->head_size);
     }
-    if (!isfinite(rope->base) || rope->base <= 0.0)
-        return TRI_FAIL(err, TRI_E_FORMAT, "rope_theta is %g, it must be above 0", rope->base);
-    if (scaled && (!isfinite(rope->factor) || rope->factor <= 0.0))
-        return TRI_FAIL(err, TRI_E_FORMAT, "rope factor is %g, it must be above 0", rope->factor);
+    if (!(rope->base > 0.0 && rope->base <= ROPE_MAX))
+        return TRI_FAIL(err, TRI_E_FORMAT, "rope_theta is %g, it must be above 0 and at most %g",
+            rope->base, ROPE_MAX);
+    if (scaled && !(rope->factor > 0.0 && rope->factor <= ROPE_MAX))
+        return TRI_FAIL(err, TRI_E_FORMAT, "rope factor is %g, it must be above 0 and at most %g",
+            rope->factor, ROPE_MAX);
     if (!isfinite(rope->attention_factor) || rope->attention_factor < 0.0) {
         return TRI_FAIL(err, TRI_E_FORMAT, "rope attention_factor is %g, it must not be negative",
             rope->attention_factor);

@@ -115,11 +115,16 @@ static tri_status check_size(
                 p->err, TRI_E_FORMAT, "tensor %.200s: its shape overflows 2^63 bytes", t->name);
         }
     }
-    if (end < start || end > p->data_bytes) {
+    if (end >= start && end > p->data_bytes) {
         return TRI_FAIL(p->err, TRI_E_FORMAT,
-            "tensor %.200s: data_offsets [%" PRId64 ", %" PRId64 "] leave the %" PRId64
-            " bytes of data",
-            t->name, start, end, p->data_bytes);
+            "truncated: tensor %.200s ends at byte %" PRId64 " of the data, and %" PRId64
+            " are there; copy or make the file again",
+            t->name, end, p->data_bytes);
+    }
+    if (end < start) {
+        return TRI_FAIL(p->err, TRI_E_FORMAT,
+            "tensor %.200s: data_offsets [%" PRId64 ", %" PRId64 "] run backwards", t->name, start,
+            end);
     }
     if (n_bytes != end - start) {
         return TRI_FAIL(p->err, TRI_E_FORMAT,
@@ -299,7 +304,9 @@ static tri_status read_header_bytes(
     }
     if ((int64_t)n > n_bytes - 8) {
         return TRI_FAIL(err, TRI_E_FORMAT,
-            "truncated: a header of %" PRIu64 " bytes in a file of %" PRId64, n, n_bytes);
+            "truncated: a header of %" PRIu64 " bytes in a file of %" PRId64
+            "; copy or make the file again",
+            n, n_bytes);
     }
     if (n == 0 || bytes[8] != '{') {
         return TRI_FAIL(err, TRI_E_FORMAT, "not a safetensors file: the header must begin with {");

@@ -22,16 +22,23 @@ typedef struct building {
     tri_build_report report;
 } building;
 
+tri_status tri_build_report_show(const tri_build_report *report, const char *what, tri_error *err) {
+    if (!report->progress || report->progress(report->user, what, report->done, report->total))
+        return TRI_OK;
+    return TRI_FAIL(err, TRI_E_CANCELLED, "cancelled; nothing was written");
+}
+
 tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err) {
     tri_build_report *report = user;
     (void)name;
-    (void)err;
     report->done += n_bytes;
-    if (!report->progress) return TRI_OK;
     bool last = report->done == report->total; /* what is left is the disk's */
-    report->progress(
-        report->user, last ? "writing" : "packing weights", report->done, report->total);
-    return TRI_OK;
+    return tri_build_report_show(report, last ? "writing" : "packing weights", err);
+}
+
+bool tri_engine_has_file(const char *name) {
+    return strcmp(name, "config.json") == 0 || tri_source_is_rank_file(name, ".engine") ||
+           tri_source_is_companion(name);
 }
 
 static void building_deinit(building *b) {
@@ -42,12 +49,25 @@ static void building_deinit(building *b) {
     tri_plugin_set_close(&b->plugins);
 }
 
+/* An engine's instruction set is what its kernels may need, not all that the machine has. */
+static tri_status settle_isa(building *b, tri_error *err) {
+    const char *most = tri_isa_of(b->spec.isa);
+    const char *used = tri_kernels_isa(b->plugins.kernels, most);
+    if (b->options->cpu_isa && strcmp(used, most) != 0)
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+            "cpu_isa is '%s', which no kernel here uses; %s is the most that can be",
+            b->options->cpu_isa, tri_isa_shown(used));
+    b->spec.isa = tri_isa_shown(used);
+    b->facts = tri_target_facts(used);
+    return TRI_OK;
+}
+
 static tri_status building_init(building *b, const tri_build_options *options, tri_error *err) {
     *b = (building){.options = options};
     TRI_TRY(tri_spec_from_options(&b->spec, options, tri_machine_isa(), err));
-    b->facts = tri_target_facts(tri_isa_of(b->spec.isa));
     b->report = (tri_build_report){.progress = options->progress, .user = options->progress_user};
     tri_status rc = tri_plugin_set_open(&b->plugins, options->plugins, options->n_plugins, err);
+    if (!rc) rc = settle_isa(b, err);
     if (!rc) rc = tri_team_create(&b->team, options->n_threads, err);
     if (rc) building_deinit(b);
     return rc;
@@ -164,13 +184,14 @@ static tri_status write_model(
         TRI_TRY(write_rank(b, dir, r, &supply, tri_build_report_weight, &b->report, err));
     }
     TRI_TRY(write_config(b, dir, err));
-    return tri_source_copy_tokenizer(source, dir, err);
+    TRI_TRY(tri_source_copy_tokenizer(source, dir, err));
+    return tri_build_report_show(&b->report, "writing", err); /* the last moment to turn back */
 }
 
 static tri_status check_output(const tri_build_options *options, tri_error *err) {
     if (!options->output_dir || !*options->output_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "output_dir is not given");
-    return tri_dir_check_replaceable(options->output_dir, "rank0.engine", err);
+    return tri_dir_check_replaceable(options->output_dir, "rank0.engine", tri_engine_has_file, err);
 }
 
 tri_status tri_build(const tri_build_options *options, tri_error *err) {
@@ -184,7 +205,9 @@ tri_status tri_build(const tri_build_options *options, tri_error *err) {
     if (rc) goto done;
     take_model(&b, source);
     rc = lower_model(&b, source, err);
-    if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
+    if (!rc && options->dry_run) rc = tri_build_report_show(&b.report, "planned", err);
+    if (rc || options->dry_run) goto done;
+    rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
     opened = true;
     rc = write_model(&b, source, dir.path, err);
@@ -197,7 +220,7 @@ done:
     if (opened) tri_dir_writer_abandon(&dir);
     tri_source_close(source);
     building_deinit(&b);
-    if (rc) tri_error_context(err, "build %s", options->model_dir ? options->model_dir : "");
+    if (rc) tri_error_path(err, "build", options->model_dir ? options->model_dir : "");
     return rc;
 }
 
@@ -283,7 +306,9 @@ tri_status tri_build_graph(const tri_graph *graph, tri_weight_reader read, void 
     }
     rc = lower_rank(&b, 0, own, err);
     if (!rc) rc = check_weight_only(&b, err);
-    if (!rc) rc = tri_dir_writer_open(&dir, options->output_dir, err);
+    if (!rc && options->dry_run) rc = tri_build_report_show(&b.report, "planned", err);
+    if (rc || options->dry_run) goto done;
+    rc = tri_dir_writer_open(&dir, options->output_dir, err);
     if (rc) goto done;
     opened = true;
     rc = write_own(&b, read, user, dir.path, err);

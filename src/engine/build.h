@@ -27,12 +27,17 @@ tri_status tri_canonical_graph(tri_graph **graph, const tri_source *source, int3
     int64_t *n_parameters, tri_error *err);
 int64_t tri_graph_parameters(const tri_graph *g); /* elements of the weights it uses */
 
+/* Whether a file of that name is one that a build writes into an engine's directory. */
+bool tri_engine_has_file(const char *name);
+
 /* Bytes of weights done, told to the caller of a build. */
 typedef struct tri_build_report {
     tri_build_progress progress; /* may be NULL */
     void *user;
     int64_t done, total;
 } tri_build_report;
+/* TRI_E_CANCELLED when the caller does not want to go on. */
+tri_status tri_build_report_show(const tri_build_report *report, const char *what, tri_error *err);
 /* tri_rank_writing.after */
 tri_status tri_build_report_weight(void *user, const char *name, int64_t n_bytes, tri_error *err);
 

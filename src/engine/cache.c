@@ -1,8 +1,10 @@
 /* cache.c - engines built once and found again: what `run` and `serve` do with a model.
  *
  * An entry's name is the model's and a hash over all that could change the engine: this version,
- * the options, and of each file of the model and each plugin its name, size, time and first bytes.
- * One process builds, others wait for its lock. */
+ * the options, and of each plugin and each file that a model is read from its name, size, time,
+ * first bytes and samples of the rest: copying tools may keep sizes and times over other weights.
+ * One process builds, others wait for its lock.  What killed processes left is removed by the next
+ * one that builds. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +13,13 @@
 #include "base/map.h"
 #include "engine/build.h"
 
-enum { LOCK_TIMEOUT_MS = 6 * 3600 * 1000, HEAD_BYTES = 64 << 10, MAX_STEM = 64 };
+enum {
+    WAIT_MS = 100, /* for the lock, between looks at whether the caller still wants it */
+    HEAD_BYTES = 64 << 10,
+    SAMPLES = 256, /* a file; a page each, of a 16 GB file every 64 MB */
+    SAMPLE_BYTES = 4096,
+    MAX_STEM = 64
+};
 
 static void add_text(tri_buf *key, const char *name, const char *value) {
     tri_buf_printf(key, "%s=%s\n", name, value ? value : "");
@@ -41,13 +49,25 @@ static void add_options(tri_buf *key, const tri_build_options *o) {
     add_i64(key, "dummy_weights", o->dummy_weights);
 }
 
-/* Headers, sizes and times tell files apart without reading gigabytes. */
+/* The first bytes, and pages at even distances up to the last. */
+static uint64_t sample_hash(const tri_file_map *map) {
+    int64_t head = map->n_bytes < HEAD_BYTES ? map->n_bytes : HEAD_BYTES;
+    uint64_t hash = tri_hash64(map->data, (size_t)head, 0);
+    int64_t last = map->n_bytes - SAMPLE_BYTES;
+    for (int64_t i = 1; i <= SAMPLES && last > head; i++) {
+        int64_t at = head + (last - head) / SAMPLES * i;
+        if (i == SAMPLES) at = last;
+        hash = tri_hash64(map->data + at, SAMPLE_BYTES, hash);
+    }
+    return hash;
+}
+
+/* Tells files apart without reading gigabytes. */
 static tri_status add_file(tri_buf *key, const char *name, const char *path, tri_error *err) {
     tri_file_map map;
     TRI_TRY(tri_file_map_open(&map, path, err));
-    int64_t head = map.n_bytes < HEAD_BYTES ? map.n_bytes : HEAD_BYTES;
-    tri_buf_printf(key, "file=%s size=%" PRId64 " mtime=%" PRId64 " head=%016" PRIx64 "\n", name,
-        map.n_bytes, map.mtime_ns, tri_hash64(map.data, (size_t)head, 0));
+    tri_buf_printf(key, "file=%s size=%" PRId64 " mtime=%" PRId64 " sample=%016" PRIx64 "\n", name,
+        map.n_bytes, map.mtime_ns, sample_hash(&map));
     tri_file_map_close(&map);
     return TRI_OK;
 }
@@ -60,7 +80,8 @@ static tri_status add_model(tri_buf *key, const char *model, tri_arena *arena, t
     for (int32_t i = 0; i < n; i++) {
         const char *path = tri_path_join(arena, model, names[i]);
         if (!path) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
-        if (names[i][0] == '.' || tri_path_is_dir(path)) continue;
+        /* A link to nothing is no part: if the model needs it, the build says so. */
+        if (!tri_source_is_part(names[i]) || !tri_path_exists(path)) continue;
         TRI_TRY(add_file(key, names[i], path, err));
     }
     return TRI_OK;
@@ -102,17 +123,34 @@ static bool is_engine(const char *dir, tri_arena *arena) {
     return rank0 && tri_path_exists(rank0);
 }
 
-static tri_status build_under_lock(const tri_build_options *options, const char *dir, bool *built,
+static tri_status take_lock(tri_file_lock *lock, const tri_build_options *options, const char *dir,
     tri_arena *arena, tri_error *err) {
+    const char *path = tri_arena_printf(arena, "%s.lock", dir);
+    const char *what = tri_arena_printf(arena, "waiting for another process that builds %s", dir);
+    if (!path || !what) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    const tri_build_report report = {.progress = options->progress, .user = options->progress_user};
+    tri_status rc = tri_file_lock_take(lock, path, 0, err);
+    while (rc == TRI_E_BUSY) {
+        TRI_TRY(tri_build_report_show(&report, what, err));
+        rc = tri_file_lock_take(lock, path, WAIT_MS, err);
+    }
+    return rc;
+}
+
+static tri_status build_under_lock(const tri_build_options *options, const char *cache_dir,
+    const char *dir, bool *built, tri_arena *arena, tri_error *err) {
     tri_file_lock lock;
     tri_build_options own = *options;
-    const char *lock_path = tri_arena_printf(arena, "%s.lock", dir);
-    if (!lock_path) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
-    TRI_TRY(tri_file_lock_take(&lock, lock_path, LOCK_TIMEOUT_MS, err));
+    TRI_TRY(take_lock(&lock, options, dir, arena, err));
     tri_status rc = TRI_OK;
-    bool there = is_engine(dir, arena); /* another process made it while we waited */
+    /* Another process may have made it while we waited. */
+    bool there = !options->rebuild && is_engine(dir, arena);
     own.output_dir = dir;
-    if (!there) rc = tri_build(&own, err);
+    own.dry_run = false;
+    if (!there) {
+        tri_dir_remove_abandoned(cache_dir);
+        rc = tri_build(&own, err);
+    }
     tri_file_lock_release(&lock);
     if (!rc) *built = !there;
     return rc;
@@ -139,7 +177,8 @@ tri_status tri_build_cached(const tri_build_options *options, const char *cache_
         goto done;
     }
     rc = tri_path_make_dirs(cache_dir, err);
-    if (!rc && !is_engine(dir, &arena)) rc = build_under_lock(options, dir, &made, &arena, err);
+    if (!rc && (options->rebuild || !is_engine(dir, &arena)))
+        rc = build_under_lock(options, cache_dir, dir, &made, &arena, err);
     if (!rc) {
         memcpy(path, dir, strlen(dir) + 1);
         if (built) *built = made;

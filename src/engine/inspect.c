@@ -48,20 +48,26 @@ static tri_status keep(tri_inspection *inspection, tri_buf *from, const char **t
     return rc;
 }
 
+bool tri_inspect_is(const tri_inspection *inspection, const char *what) {
+    return strcmp(inspection->what, what) == 0;
+}
+
 static tri_status add_texts(
     tri_inspection *inspection, uint32_t what, const tri_engine_options *options, tri_error *err) {
-    bool is_engine = strcmp(inspection->what, "engine") == 0;
     if (what & TRI_INSPECT_GRAPH) {
         tri_buf text = {0};
-        tri_status rc =
-            tri_inspect_graph_text(inspection->path, is_engine, false, options, &text, err);
+        tri_status rc = tri_inspect_graph_text(inspection, false, options, &text, err);
         if (rc) tri_buf_deinit(&text);
         TRI_TRY(rc);
         TRI_TRY(keep(inspection, &text, &inspection->graph, err));
     }
     if (what & TRI_INSPECT_PLAN) {
         tri_buf text = {0};
-        if (!is_engine)
+        if (tri_inspect_is(inspection, "rank of an engine"))
+            return TRI_FAIL(err, TRI_E_ARGUMENT,
+                "%s is one rank of an engine; a plan is made from the whole: give the directory",
+                inspection->path);
+        if (!tri_inspect_is(inspection, "engine"))
             return TRI_FAIL(err, TRI_E_ARGUMENT, "%s is a %s and has no plan: only engines do",
                 inspection->path, inspection->what);
         tri_status rc = tri_inspect_plan_text(inspection->path, options, &text, err);
@@ -77,11 +83,18 @@ tri_status tri_inspect(const char *path, uint32_t what, const tri_engine_options
     tri_inspection inspection = {0};
     tri_buf out = {0};
     if (!path || !text) return TRI_FAIL(err, TRI_E_ARGUMENT, "inspect: a path is needed");
+    if ((what & TRI_INSPECT_DOT) && (what & TRI_INSPECT_JSON))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "as JSON and as Graphviz (dot) at once: one is wanted; JSON holds the graph as text "
+            "(graph)");
     tri_status rc = tri_inspect_read(&inspection, path, what, err);
     if (rc) goto done;
     if (what & TRI_INSPECT_DOT) {
-        bool is_engine = strcmp(inspection.what, "engine") == 0;
-        rc = tri_inspect_graph_text(path, is_engine, true, options, &out, err);
+        tri_buf dot = {0};
+        rc = tri_inspect_graph_text(&inspection, true, options, &dot, err);
+        if (!rc) rc = tri_buf_status(&dot, err);
+        if (!rc) tri_inspect_put_lines(&out, (tri_str){dot.ptr, dot.len});
+        tri_buf_deinit(&dot);
     } else {
         rc = add_texts(&inspection, what, options, err);
         if (!rc && (what & TRI_INSPECT_JSON)) tri_inspect_show_json(&inspection, what, &out);

@@ -57,13 +57,18 @@ void tri_inspect_add_fact(tri_inspection *inspection, const char *key, const cha
     TRI_PRINTF(3, 4);
 tri_status tri_inspect_plan_text(
     const char *engine_dir, const tri_engine_options *plugins, tri_buf *out, tri_error *err);
-/* Of an engine, or of the model that a checkpoint, HF directory or GGUF file holds. */
-tri_status tri_inspect_graph_text(const char *path, bool is_engine, bool dot,
+/* Of an engine or a rank of one, or of the model that a checkpoint, HF directory or GGUF file
+ * holds. */
+tri_status tri_inspect_graph_text(const tri_inspection *inspection, bool dot,
     const tri_engine_options *plugins, tri_buf *out, tri_error *err);
+bool tri_inspect_is(const tri_inspection *inspection, const char *what);
 void tri_graph_dot(const tri_graph *g, tri_buf *out);
 
 /* show */
-void tri_inspect_show_text(const tri_inspection *inspection, uint32_t what, tri_buf *out);
+/* Escapes names and values for that. */
+void tri_inspect_show_text(tri_inspection *inspection, uint32_t what, tri_buf *out);
+/* Lines of text, each escaped. */
+void tri_inspect_put_lines(tri_buf *out, tri_str text);
 void tri_inspect_show_json(const tri_inspection *inspection, uint32_t what, tri_buf *out);
 
 /* "98.1 MB", in powers of ten; "134.5 M" */

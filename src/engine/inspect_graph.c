@@ -110,22 +110,26 @@ static tri_status show_parsed(
 }
 
 /* As text it is shown as it is stored, so that a graph with ops of unknown plugins can be read. */
-static tri_status of_engine(
+static tri_status of_rank(
     const char *path, bool dot, const tri_plugin_set *plugins, tri_buf *out, tri_error *err) {
     tri_engine_file f;
+    tri_status rc = TRI_OK;
+    TRI_TRY(tri_engine_file_open(&f, path, err));
+    if (dot)
+        rc = show_parsed(f.graph, plugins, out, err);
+    else
+        tri_buf_append(out, f.graph.ptr, f.graph.len);
+    tri_engine_file_close(&f);
+    return rc;
+}
+
+static tri_status of_engine(
+    const char *path, bool dot, const tri_plugin_set *plugins, tri_buf *out, tri_error *err) {
     tri_arena arena;
     tri_arena_init(&arena, 0);
     const char *rank0 = tri_rank_path(&arena, path, 0);
-    tri_status rc = TRI_OK;
-    if (!rank0) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
-    if (!rc) rc = tri_engine_file_open(&f, rank0, err);
-    if (!rc) {
-        if (dot)
-            rc = show_parsed(f.graph, plugins, out, err);
-        else
-            tri_buf_append(out, f.graph.ptr, f.graph.len);
-        tri_engine_file_close(&f);
-    }
+    tri_status rc = rank0 ? of_rank(rank0, dot, plugins, out, err)
+                          : TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     tri_arena_deinit(&arena);
     return rc;
 }
@@ -154,13 +158,15 @@ static tri_status of_model(
     return rc;
 }
 
-tri_status tri_inspect_graph_text(const char *path, bool is_engine, bool dot,
+tri_status tri_inspect_graph_text(const tri_inspection *in, bool dot,
     const tri_engine_options *options, tri_buf *out, tri_error *err) {
     tri_plugin_set plugins = {0};
     TRI_TRY(tri_plugin_set_open(
         &plugins, options ? options->plugins : NULL, options ? options->n_plugins : 0, err));
-    tri_status rc = is_engine ? of_engine(path, dot, &plugins, out, err)
-                              : of_model(path, dot, &plugins, out, err);
+    tri_status rc = tri_inspect_is(in, "engine") ? of_engine(in->path, dot, &plugins, out, err)
+                    : tri_inspect_is(in, "rank of an engine")
+                        ? of_rank(in->path, dot, &plugins, out, err)
+                        : of_model(in->path, dot, &plugins, out, err);
     tri_plugin_set_close(&plugins);
     return rc;
 }

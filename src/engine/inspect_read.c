@@ -6,6 +6,7 @@
 #include "data/gguf.h"
 #include "engine/config.h"
 #include "engine/inspect.h"
+#include "models/source.h"
 
 void tri_inspection_deinit(tri_inspection *inspection) {
     tri_arena_deinit(&inspection->arena);
@@ -168,6 +169,16 @@ static tri_status read_engine(tri_inspection *in, const char *dir, bool verify, 
 
 /* ---- models ---- */
 
+/* Up to the first tensor's data. */
+static int64_t gguf_header_bytes(const tri_gguf *g) {
+    int64_t least = g->map.n_bytes;
+    for (int32_t i = 0; i < g->n_tensors; i++) {
+        int64_t at = g->tensors[i].data - g->map.data;
+        if (at < least) least = at;
+    }
+    return least;
+}
+
 static tri_status read_gguf(tri_inspection *in, const char *path, tri_error *err) {
     tri_gguf g;
     tri_inspect_file *file;
@@ -179,7 +190,7 @@ static tri_status read_gguf(tri_inspection *in, const char *path, tri_error *err
         tri_inspect_add_fact(in, "model",
             "%.*s, GGUF version %" PRIu32 ", %" PRId32 " metadata values", (int)architecture.len,
             architecture.ptr ? architecture.ptr : "", g.version, g.n_values);
-    if (!rc) rc = add_file(in, path, g.map.n_bytes, 0, g.n_tensors, &file, err);
+    if (!rc) rc = add_file(in, path, g.map.n_bytes, gguf_header_bytes(&g), g.n_tensors, &file, err);
     for (int32_t i = 0; i < g.n_tensors && !rc; i++) {
         const tri_gguf_tensor *t = &g.tensors[i];
         tri_inspect_entry *e = &file->entries[file->n_entries++];
@@ -197,17 +208,41 @@ static tri_status read_gguf(tri_inspection *in, const char *path, tri_error *err
     return rc;
 }
 
-/* Every safetensors file of a directory. */
+/* The files that a Hugging Face model is read from: its index names them. */
+static tri_status read_indexed(tri_inspection *in, const char *dir, tri_error *err) {
+    tri_safetensors_set set;
+    tri_status rc = TRI_OK;
+    TRI_TRY(tri_safetensors_set_open(&set, dir, &in->arena, err));
+    for (int32_t i = 0; i < set.n_files && !rc; i++)
+        rc = read_safetensors(in, set.paths[i], err);
+    tri_safetensors_set_close(&set);
+    return rc;
+}
+
+static tri_status has(
+    tri_inspection *in, const char *dir, const char *name, bool *is_there, tri_error *err) {
+    const char *path = tri_path_join(&in->arena, dir, name);
+    if (!path) return no_memory(err);
+    *is_there = tri_path_exists(path);
+    return TRI_OK;
+}
+
+/* A checkpoint's ranks, a model's files, or else whatever safetensors files there are. */
 static tri_status read_model_dir(tri_inspection *in, const char *dir, tri_error *err) {
     char **names;
+    bool is_checkpoint, is_single, is_indexed;
     int32_t n, n_read = 0;
+    TRI_TRY(has(in, dir, "rank0.safetensors", &is_checkpoint, err));
+    TRI_TRY(has(in, dir, "model.safetensors", &is_single, err));
+    TRI_TRY(has(in, dir, "model.safetensors.index.json", &is_indexed, err));
+    in->what = is_checkpoint ? "checkpoint" : "Hugging Face directory";
+    if (!is_checkpoint && (is_single || is_indexed)) return read_indexed(in, dir, err);
     TRI_TRY(tri_path_list(dir, &in->arena, &names, &n, err));
-    in->what = "Hugging Face directory";
     for (int32_t i = 0; i < n; i++) {
         const char *path = tri_path_join(&in->arena, dir, names[i]);
         if (!path) return no_memory(err);
-        if (strcmp(names[i], "rank0.safetensors") == 0) in->what = "checkpoint";
         if (!tri_str_ends(tri_str_of(names[i]), ".safetensors")) continue;
+        if (is_checkpoint && !tri_source_is_rank_file(names[i], ".safetensors")) continue;
         TRI_TRY(read_safetensors(in, path, err));
         n_read++;
     }
@@ -237,10 +272,15 @@ tri_status tri_inspect_read(
     tri_arena_init(&inspection->arena, 0);
     inspection->path = tri_arena_strdup(&inspection->arena, path);
     if (!inspection->path) return no_memory(err);
-    if (!tri_path_exists(path)) return TRI_FAIL(err, TRI_E_NOT_FOUND, "%s is not there", path);
-    if (!tri_path_is_dir(path)) return read_one_file(inspection, path, verify, err);
-    const char *rank0 = tri_rank_path(&inspection->arena, path, 0);
-    if (!rank0) return no_memory(err);
-    if (tri_path_exists(rank0)) return read_engine(inspection, path, verify, err);
-    return read_model_dir(inspection, path, err);
+    if (!tri_path_exists(path)) return tri_fail_errno(err, "%s", path);
+    bool is_dir = tri_path_is_dir(path), is_engine = false;
+    if (is_dir) TRI_TRY(has(inspection, path, "rank0.engine", &is_engine, err));
+    tri_status rc = !is_dir     ? read_one_file(inspection, path, verify, err)
+                    : is_engine ? read_engine(inspection, path, verify, err)
+                                : read_model_dir(inspection, path, err);
+    bool has_sums = is_engine || (!rc && tri_inspect_is(inspection, "rank of an engine"));
+    if (!rc && verify && !has_sums)
+        tri_inspect_add_fact(inspection, "verified",
+            "nothing: a %s has no checksums, only engines do", inspection->what);
+    return rc;
 }

@@ -1,6 +1,9 @@
+/* inspect_text.c - an inspection for people: the summary folds the layers of a model into one line
+ * for each kind of tensor, --weights lists them all. */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "engine/inspect.h"
 
 typedef struct shape_text {
@@ -89,9 +92,14 @@ static void show_kinds(const tri_inspection *in, tri_buf *out) {
         tri_buf_printf(out, "; %" PRId32 " entries are code, or data of plugins.\n", n_code);
 }
 
-static void show_entry(const tri_inspect_entry *e, int width, bool weights, tri_buf *out) {
-    tri_buf_printf(out, "  %-*s  %-9s  %-6s  %-16s  %10s", width, e->name,
-        tri_entry_kind_name(e->kind), e->dtype, e->kind == TRI_ENTRY_WEIGHT ? shape_of(e).s : "",
+static void show_entry(
+    const tri_inspect_entry *e, int32_t count, int width, bool weights, tri_buf *out) {
+    char times[16] = "";
+    if (count > 1) (void)snprintf(times, sizeof times, "%" PRId32 " x", count);
+    tri_buf_printf(out, "  %-*s  ", width, e->name);
+    if (!weights) tri_buf_printf(out, "%8s  ", times);
+    tri_buf_printf(out, "%-9s  %-6s  %-16s  %10s", tri_entry_kind_name(e->kind), e->dtype,
+        e->kind == TRI_ENTRY_WEIGHT ? shape_of(e).s : "",
         e->stripped ? "stripped" : tri_inspect_bytes(e->n_bytes).s);
     if (weights && e->kind == TRI_ENTRY_WEIGHT) {
         tri_buf_printf(out, "  %-8s", e->layout);
@@ -101,28 +109,140 @@ static void show_entry(const tri_inspect_entry *e, int width, bool weights, tri_
     tri_buf_putc(out, '\n');
 }
 
+/* ---- folding ---- */
+
+typedef struct fold {
+    tri_inspect_entry entry; /* n_bytes: of all */
+    int32_t count;
+} fold;
+
+/* "layers.12.mlp.fc" as "layers.*.mlp.fc": the first part that is a number. */
+static char *star_number(const char *name, tri_arena *arena) {
+    char *copy = tri_arena_strdup(arena, name);
+    for (char *part = copy; part && *part;) {
+        size_t n = strcspn(part, "."), digits = strspn(part, "0123456789");
+        if (n > 0 && n == digits) {
+            *part = '*';
+            memmove(part + 1, part + n, strlen(part + n) + 1);
+            return copy;
+        }
+        part += n + (part[n] == '.');
+    }
+    return copy;
+}
+
+/* Entries alike but for the layer's number, in the order of their first.  False: no memory. */
+static bool fold_entries(const tri_inspect_file *f, fold *folds, int32_t *n, tri_arena *arena) {
+    tri_map seen = {0};
+    bool ok = true;
+    for (int32_t i = 0; ok && i < f->n_entries; i++) {
+        const tri_inspect_entry *e = &f->entries[i];
+        if (e->kind == TRI_ENTRY_PADDING) continue; /* counted above */
+        char *name = star_number(e->name, arena);
+        char *key = name ? tri_arena_printf(arena, "%s %d %d %s %s", name, (int)e->kind,
+                               (int)e->stripped, e->dtype, shape_of(e).s)
+                         : NULL;
+        int64_t at = *n;
+        if (key && tri_map_get(&seen, tri_str_of(key), &at)) {
+            folds[at].entry.n_bytes += e->n_bytes;
+            folds[at].entry.name = name;
+            folds[at].count++;
+            continue;
+        }
+        ok = key && tri_map_put(&seen, tri_str_of(key), at, NULL) == TRI_OK;
+        folds[(*n)++] = (fold){*e, 1};
+    }
+    tri_map_deinit(&seen);
+    return ok;
+}
+
+static void show_folded(const tri_inspect_file *f, int width, tri_buf *out) {
+    tri_arena arena;
+    int32_t n = 0;
+    tri_arena_init(&arena, 0);
+    fold *folds = TRI_NEW_N(&arena, fold, f->n_entries);
+    if (f->n_entries > 0 && (!folds || !fold_entries(f, folds, &n, &arena))) out->failed = true;
+    for (int32_t i = 0; i < n; i++)
+        show_entry(&folds[i].entry, folds[i].count, width, false, out);
+    tri_arena_deinit(&arena);
+}
+
 static void show_entries(const tri_inspect_file *f, bool weights, tri_buf *out) {
     int width = width_of(f);
     tri_buf_printf(out, "\n  %s, %s\n", f->name, tri_inspect_bytes(f->n_bytes).s);
-    tri_buf_printf(out, "  %-*s  %-9s  %-6s  %-16s  %10s%s\n", width, "entry", "kind", "dtype",
-        "shape", "bytes", weights ? "  layout    derivation" : "");
-    for (int32_t i = 0; i < f->n_entries; i++) {
-        const tri_inspect_entry *e = &f->entries[i];
-        if (e->kind == TRI_ENTRY_PADDING) continue; /* counted above */
-        if (weights && e->kind != TRI_ENTRY_WEIGHT) continue;
-        show_entry(e, width, weights, out);
+    tri_buf_printf(out, "  %-*s  ", width, "entry");
+    if (!weights) tri_buf_printf(out, "%8s  ", "");
+    tri_buf_printf(out, "%-9s  %-6s  %-16s  %10s%s\n", "kind", "dtype", "shape", "bytes",
+        weights ? "  layout    derivation" : "");
+    if (!weights) {
+        show_folded(f, width, out);
+        return;
+    }
+    for (int32_t i = 0; i < f->n_entries; i++)
+        if (f->entries[i].kind == TRI_ENTRY_WEIGHT) show_entry(&f->entries[i], 1, width, true, out);
+}
+
+/* ---- what files say, fit for a terminal ---- */
+
+static const char *fit(const char *text, tri_arena *arena, bool *ok) {
+    tri_buf shown = {0};
+    if (!text) return NULL;
+    tri_buf_put_escaped(&shown, tri_str_of(text));
+    if (shown.failed) *ok = false;
+    if (!shown.failed && shown.len != strlen(text)) {
+        text = tri_arena_strdup(arena, shown.ptr);
+        if (!text) *ok = false;
+    }
+    tri_buf_deinit(&shown);
+    return text;
+}
+
+static bool fit_names(tri_inspection *in) {
+    bool ok = true;
+    in->path = fit(in->path, &in->arena, &ok);
+    for (int32_t i = 0; i < in->n_facts; i++)
+        in->facts[i].value = fit(in->facts[i].value, &in->arena, &ok);
+    for (int32_t f = 0; f < in->n_files; f++) {
+        tri_inspect_file *file = &in->files[f];
+        file->name = fit(file->name, &in->arena, &ok);
+        for (int32_t i = 0; i < file->n_entries; i++) {
+            tri_inspect_entry *e = &file->entries[i];
+            e->name = fit(e->name, &in->arena, &ok);
+            e->layout = fit(e->layout, &in->arena, &ok);
+            e->derivation = fit(e->derivation, &in->arena, &ok);
+            e->lossy = fit(e->lossy, &in->arena, &ok);
+        }
+    }
+    return ok;
+}
+
+void tri_inspect_put_lines(tri_buf *out, tri_str text) {
+    while (text.len > 0) {
+        const char *end = memchr(text.ptr, '\n', text.len);
+        size_t n = end ? (size_t)(end - text.ptr) : text.len;
+        tri_buf_put_escaped(out, (tri_str){text.ptr, n});
+        if (end) tri_buf_putc(out, '\n');
+        text = (tri_str){text.ptr + n + (end != NULL), text.len - n - (end != NULL)};
     }
 }
 
-void tri_inspect_show_text(const tri_inspection *in, uint32_t what, tri_buf *out) {
+void tri_inspect_show_text(tri_inspection *in, uint32_t what, tri_buf *out) {
     bool weights = what & TRI_INSPECT_WEIGHTS;
     bool texts = in->graph || in->plan;
+    if (!fit_names(in)) {
+        out->failed = true;
+        return;
+    }
     show_head(in, out);
     if (!texts || weights) {
         show_kinds(in, out);
         for (int32_t f = 0; f < in->n_files; f++)
             show_entries(&in->files[f], weights, out);
     }
-    if (in->graph) tri_buf_printf(out, "\n%s", in->graph);
-    if (in->plan) tri_buf_printf(out, "\n%s", in->plan);
+    const char *const last[] = {in->graph, in->plan};
+    for (int i = 0; i < 2; i++) {
+        if (!last[i]) continue;
+        tri_buf_putc(out, '\n');
+        tri_inspect_put_lines(out, tri_str_of(last[i]));
+    }
 }

@@ -64,7 +64,6 @@ tri_status tri_engine_memory_need(const tri_engine *engine, int32_t max_batch_si
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "max_seq_len %" PRId64 " (at most %d), kv_tokens %" PRId64 " (at most 2^40)", length,
             INT32_MAX, kv_tokens);
-    int64_t kv = or_default(kv_tokens, batch * length);
     int64_t rows = batch > FEW_ROWS ? batch : FEW_ROWS;
     n.limits = (tri_plan_limits){.max_tokens = (int32_t)tokens,
         .max_sequences = (int32_t)batch,
@@ -78,12 +77,14 @@ tri_status tri_engine_memory_need(const tri_engine *engine, int32_t max_batch_si
     for (int32_t g = 0; g < engine->n_groups; g++) {
         const tri_plan_group *group = &engine->groups[g];
         int64_t per_block = group->recurrent ? 1 : group->tokens_per_block;
-        int64_t blocks = group->recurrent ? batch : (kv + per_block - 1) / per_block;
+        int64_t each = (length + per_block - 1) / per_block; /* of a sequence */
+        int64_t blocks = group->recurrent ? batch
+                         : kv_tokens > 0  ? (kv_tokens + per_block - 1) / per_block
+                                          : batch * each;
         if (blocks > INT32_MAX)
-            return TRI_FAIL(err, TRI_E_LIMIT, "%" PRId64 " KV tokens are too many", kv);
+            return TRI_FAIL(err, TRI_E_LIMIT, "%" PRId64 " blocks of KV are too many", blocks);
         n.limits.n_blocks[g] = (int32_t)blocks;
-        if (!group->recurrent)
-            shape.max_blocks[g] = (int32_t)((length + per_block - 1) / per_block);
+        if (!group->recurrent) shape.max_blocks[g] = (int32_t)each;
     }
     n.need.step_bytes = tri_step_bytes(&shape);
     tri_arena_init(&arena, 0);

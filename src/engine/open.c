@@ -244,7 +244,7 @@ tri_status tri_engine_open(
     tri_arena_init(&e->arena, 0);
     tri_status rc = open_dir(e, dir, options, err);
     if (rc) {
-        tri_error_context(err, "engine %s", dir);
+        tri_error_path(err, "engine", dir);
         tri_engine_close(e);
     } else {
         *engine = e;

@@ -1,9 +1,11 @@
 #include "engine/refit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/codec.h"
 #include "base/file.h"
 #include "engine/derive.h"
 #include "engine/engine.h"
@@ -32,6 +34,55 @@ static tri_status compare(const char *engine, const char *model, tri_error *err)
     }
 }
 
+typedef struct dims_text {
+    char s[64];
+} dims_text;
+
+static dims_text dims_of(const tri_type *type) {
+    dims_text out = {.s = "["};
+    size_t n = 1;
+    for (int32_t i = 0; i < type->n_dims && n < sizeof out.s - 24; i++)
+        n += (size_t)snprintf(
+            out.s + n, sizeof out.s - n, "%s%" PRId64, i ? "," : "", type->dims[i]);
+    (void)snprintf(out.s + n, sizeof out.s - n, "]");
+    return out;
+}
+
+static bool same_dims(const tri_type *a, const tri_type *b) {
+    return a->n_dims == b->n_dims &&
+           memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) == 0;
+}
+
+/* A weight of the engine, as the model has it: told before graphs are compared, in which the
+ * model's weights are given the engine's types. */
+static tri_status check_weight(
+    const tri_node *node, const tri_source *source, int32_t rank, tri_error *err) {
+    const char *name = tri_node_string(node, "name");
+    const tri_type *due = &node->results[0]->type;
+    int32_t index = tri_source_find(source, rank, name);
+    if (index < 0)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "it is not the engine's model: it has no %s", name);
+    const tri_type *type = &tri_source_get(source, rank, index)->type;
+    if (!same_dims(type, due))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "it is not the engine's model: %s is %s here and %s in the engine", name,
+            dims_of(type).s, dims_of(due).s);
+    if (tri_dtype_get(due->dtype)->is_block && type->dtype != due->dtype)
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "%s is %s here and %s in the engine, and blocks are not made anew: refit from a GGUF "
+            "file of the same types, or build an engine of this model",
+            name, tri_dtype_name(type->dtype), tri_dtype_name(due->dtype));
+    return TRI_OK;
+}
+
+static tri_status check_weights(
+    const tri_graph *engine, const tri_source *source, int32_t rank, tri_error *err) {
+    for (const tri_node *node = engine->first; node; node = node->next) {
+        if (node->op == TRI_OP_WEIGHT) TRI_TRY(check_weight(node, source, rank, err));
+    }
+    return TRI_OK;
+}
+
 tri_status tri_refit_check(
     const tri_rank *rank, const tri_source *source, const tri_plugin_set *plugins, tri_error *err) {
     tri_graph *engine = NULL, *model = NULL;
@@ -45,6 +96,8 @@ tri_status tri_refit_check(
             tri_source_path(source), config->architecture);
         goto done;
     }
+    rc = check_weights(engine, source, rank->spec.rank, err);
+    if (rc) goto done;
     rc = tri_canonical_graph(
         &model, source, rank->spec.rank, &rank->spec, plugins, engine, NULL, err);
     if (rc) goto done;
@@ -80,13 +133,31 @@ typedef struct refitting {
 } refitting;
 
 static bool is_made_anew(const char *name) {
-    tri_str s = tri_str_of(name);
-    return strcmp(name, "config.json") == 0 ||
-           (tri_str_starts(s, "rank") && tri_str_ends(s, ".engine"));
+    return strcmp(name, "config.json") == 0 || tri_source_is_rank_file(name, ".engine");
 }
 
-/* Tokenizer and whatever else lies in the directory, verbatim. */
-static tri_status copy_rest(const char *from, const char *to, tri_error *err) {
+/* A directory in an engine is nobody's work but its owner's: it would be lost with the old one. */
+static tri_status check_no_directories(const char *engine_dir, tri_error *err) {
+    tri_arena arena;
+    char **names;
+    int32_t n = 0;
+    tri_arena_init(&arena, 0);
+    tri_status rc = tri_path_list(engine_dir, &arena, &names, &n, err);
+    for (int32_t i = 0; i < n && !rc; i++) {
+        const char *path = tri_path_join(&arena, engine_dir, names[i]);
+        if (!path) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+        if (!rc && tri_path_is_dir(path))
+            rc = TRI_FAIL(err, TRI_E_ARGUMENT,
+                "it is replaced whole, and the directory %s in it would be lost: move that away, "
+                "or name a new output_dir",
+                names[i]);
+    }
+    tri_arena_deinit(&arena);
+    return rc;
+}
+
+/* The tokenizer's files, and in place whatever else lies there, verbatim. */
+static tri_status copy_rest(const char *from, const char *to, bool in_place, tri_error *err) {
     tri_arena arena;
     char **names;
     int32_t n = 0;
@@ -97,7 +168,8 @@ static tri_status copy_rest(const char *from, const char *to, tri_error *err) {
         const char *target = tri_path_join(&arena, to, names[i]);
         tri_file_map map;
         if (!source || !target) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
-        if (rc || is_made_anew(names[i]) || tri_path_is_dir(source)) continue;
+        if (rc || is_made_anew(names[i])) continue;
+        if (!in_place && !tri_source_is_companion(names[i])) continue;
         rc = tri_file_map_open(&map, source, err);
         if (rc) break;
         rc = tri_file_replace(target, map.data, (size_t)map.n_bytes, err);
@@ -125,13 +197,14 @@ static tri_status write_ranks(refitting *f, const char *dir, tri_error *err) {
     return TRI_OK;
 }
 
-static tri_status refit_into(refitting *f, const char *dir, tri_error *err) {
+static tri_status refit_into(refitting *f, const char *dir, bool in_place, tri_error *err) {
     tri_engine *e = f->engine;
     for (int32_t r = 0; r < e->n_ranks; r++)
         f->report.total += tri_rank_weight_bytes(&e->ranks[r]);
     TRI_TRY(write_ranks(f, dir, err));
     TRI_TRY(tri_engine_config_rewrite(e->dir, dir, &e->ranks[0], f->report.total, err));
-    return copy_rest(e->dir, dir, err);
+    TRI_TRY(copy_rest(e->dir, dir, in_place, err));
+    return tri_build_report_show(&f->report, "writing", err); /* the last moment to turn back */
 }
 
 tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *output_dir,
@@ -142,18 +215,20 @@ tri_status tri_refit(const char *engine_dir, const char *model_dir, const char *
     tri_dir_writer dir;
     if (!engine_dir || !model_dir)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "refit: an engine and a model are needed");
-    if (output_dir) TRI_TRY(tri_dir_check_replaceable(output_dir, "rank0.engine", err));
+    if (output_dir)
+        TRI_TRY(tri_dir_check_replaceable(output_dir, "rank0.engine", tri_engine_has_file, err));
     if (options) {
         opening.plugins = options->plugins;
         opening.n_plugins = options->n_plugins;
     }
     tri_status rc = tri_engine_open(&f.engine, engine_dir, &opening, err);
+    if (!rc && !output_dir) rc = check_no_directories(engine_dir, err);
     if (!rc) rc = tri_source_for(&f.source, model_dir, &f.engine->spec, false, err);
     if (!rc) rc = check_all(f.engine->ranks, f.engine->n_ranks, f.source, &f.engine->plugins, err);
     if (!rc) rc = tri_team_create(&f.team, 0, err);
     if (!rc) rc = tri_dir_writer_open(&dir, output_dir ? output_dir : engine_dir, err);
     if (rc) goto done;
-    rc = refit_into(&f, dir.path, err);
+    rc = refit_into(&f, dir.path, !output_dir, err);
     if (rc)
         tri_dir_writer_abandon(&dir);
     else
@@ -163,7 +238,7 @@ done:
     tri_team_destroy(f.team);
     tri_source_close(f.source);
     tri_engine_close(f.engine);
-    if (rc) tri_error_context(err, "refit %s", engine_dir);
+    if (rc) tri_error_path(err, "refit", engine_dir);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "engine/engine.h"
 #include "engine/supply.h"
@@ -124,15 +125,24 @@ static tri_status make_key(const repacking *r, tri_arena *arena, uint64_t *key, 
     return rc;
 }
 
-static tri_status make_under_lock(
-    repacking *r, const char *path, bool *made, tri_arena *arena, tri_error *err) {
+static tri_status make_under_lock(repacking *r, const char *cache_dir, const char *path, bool *made,
+    tri_arena *arena, tri_error *err) {
     tri_file_lock lock;
     const char *lock_path = tri_arena_printf(arena, "%s.lock", path);
     const char *first = tri_rank_path(arena, path, 0);
     if (!lock_path || !first) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
-    TRI_TRY(tri_file_lock_take(&lock, lock_path, LOCK_TIMEOUT_MS, err));
+    tri_status rc = tri_file_lock_take(&lock, lock_path, 0, err);
+    if (rc == TRI_E_BUSY) {
+        tri_log(TRI_LOG_INFO, "engine", "dir=%s what=\"another process packs it again: waiting\"",
+            r->dir);
+        rc = tri_file_lock_take(&lock, lock_path, LOCK_TIMEOUT_MS, err);
+    }
+    if (rc) return rc;
     bool there = tri_path_exists(first);
-    tri_status rc = there ? TRI_OK : make(r, path, arena, err);
+    if (!there) {
+        tri_dir_remove_abandoned(cache_dir);
+        rc = make(r, path, arena, err);
+    }
     tri_file_lock_release(&lock);
     *made = !there;
     return rc;
@@ -153,7 +163,7 @@ tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
         tri_arena_printf(arena, "%s/repacked-%s-%016" PRIx64, cache_dir, tri_isa_shown(isa), key);
     if (!entry) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     if (!rc) rc = tri_path_make_dirs(cache_dir, err);
-    if (!rc) rc = make_under_lock(&r, entry, made, arena, err);
+    if (!rc) rc = make_under_lock(&r, cache_dir, entry, made, arena, err);
     if (!rc) *path = entry;
 
 done:

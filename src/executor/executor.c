@@ -146,6 +146,16 @@ static void mask_ends(tri_executor *x, tri_step *step, const tri_sched_row *rows
     }
 }
 
+/* Kernels draw no token, -1, where no logit is the largest. */
+static void fail_undrawn(tri_executor *x, tri_pending *p) {
+    tri_error err = {0};
+    (void)TRI_FAIL(&err, TRI_E_INTERNAL,
+        "the logits are not finite at token %d; are the weights damaged? (inspect --verify checks "
+        "an engine's)",
+        p->n_input + p->n_tokens);
+    finish(x, p, TRI_FINISH_ERROR, err.message);
+}
+
 static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, int64_t now) {
     tri_plan *head = tri_ranks_head(x->ranks);
     tri_pending *p = find(x, row->id);
@@ -156,7 +166,12 @@ static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, in
             sizeof(float) * (size_t)x->info.vocab_size);
     }
     if (!row->sampled) return;
-    tri_pending_append(p, tri_plan_tokens(head)[r], tri_plan_logprobs(head)[r], now);
+    int32_t token = tri_plan_tokens(head)[r];
+    if (token < 0) {
+        fail_undrawn(x, p);
+        return;
+    }
+    tri_pending_append(p, token, tri_plan_logprobs(head)[r], now);
     x->stats.n_generated_tokens++;
     tri_error err = {0};
     if (p->output.return_generation_logits &&
@@ -198,6 +213,7 @@ static void update_stats(tri_executor *x, const tri_step *step, int64_t started_
     }
     stats->n_running = sched.n_running;
     stats->n_waiting = sched.n_waiting;
+    stats->n_preempted = sched.n_preempted;
     stats->kv_blocks_used = stats->kv_blocks_total = 0;
     for (int32_t g = 0; g < x->limits.sched.n_groups; g++) {
         if (x->limits.sched.groups[g].recurrent) continue;

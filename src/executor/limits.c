@@ -46,6 +46,17 @@ static int64_t tokens_within(const tri_plan_group *groups, int32_t n_groups, int
     return low;
 }
 
+/* max_seq_len in whole blocks of every group: what a sequence alone takes. */
+static int64_t whole_blocks(const tri_plan_group *groups, int32_t n_groups, int64_t max_seq_len) {
+    int64_t most = max_seq_len;
+    for (int32_t g = 0; g < n_groups; g++) {
+        if (groups[g].recurrent) continue;
+        int64_t size = groups[g].tokens_per_block, n = divide_up(max_seq_len, size) * size;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 tri_status tri_executor_choose_limits(tri_executor_limits *out, const tri_engine_info *info,
     const tri_plan_group *groups, int32_t n_groups, const tri_executor_config *config,
     tri_error *err) {
@@ -71,7 +82,7 @@ tri_status tri_executor_choose_limits(tri_executor_limits *out, const tri_engine
     }
     if (tokens < batch) tokens = batch;
     if (!kv_tokens) {
-        int64_t most = batch * seq_len;
+        int64_t most = batch * whole_blocks(groups, n_groups, seq_len);
         kv_tokens = tokens_within(groups, n_groups, most, batch, tokens, TRI_KV_DEFAULT_BYTES);
     }
     tri_executor_limits l = {.max_kv_tokens = INT64_MAX};

@@ -1,5 +1,6 @@
 #include "executor/request.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,13 +37,13 @@ static tri_status check(
             r->n_input_token_ids, (int64_t)r->n_input_token_ids + max_new);
     }
     const tri_sampling_config *s = &r->sampling_config;
-    if (!(s->temperature >= 0) || s->top_k < 0 || !(s->top_p >= 0) || !(s->min_p >= 0) ||
-        s->min_p > 1 || !(s->repetition_penalty >= 0) ||
+    if (!(s->temperature >= 0) || !isfinite(s->temperature) || s->top_k < 0 || !(s->top_p >= 0) ||
+        !(s->min_p >= 0) || s->min_p > 1 || !(s->repetition_penalty >= 0) ||
         !(s->presence_penalty == s->presence_penalty) ||
         !(s->frequency_penalty == s->frequency_penalty)) {
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "sampling_config: temperature %g, top_k %d, top_p %g, min_p %g, repetition_penalty %g: "
-            "none may be negative, min_p at most 1",
+            "none may be negative, min_p at most 1, the temperature finite",
             (double)s->temperature, s->top_k, (double)s->top_p, (double)s->min_p,
             (double)s->repetition_penalty);
     }

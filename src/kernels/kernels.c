@@ -127,6 +127,15 @@ bool tri_isa_within(const char *needed, const char *have) {
     return n >= 0 && h >= 0 && n <= h;
 }
 
+const char *tri_kernels_isa(const tri_kernels *kernels, const char *most) {
+    int32_t best = 0;
+    for (int32_t i = 0; i < kernels->n_kernels; i++) {
+        int32_t rank = tri_cpu_isa_rank(kernels->kernels[i]->isa);
+        if (rank > best && rank <= tri_cpu_isa_rank(most)) best = rank;
+    }
+    return tri_cpu_isa_name(best);
+}
+
 typedef struct ranked {
     tri_kernel_choice choice;
     double seconds; /* a nominal machine's for a decode step and a prompt token */

@@ -32,6 +32,9 @@ typedef struct tri_kernel_choice { /* one candidate's verdict */
 tri_status tri_kernels_choose(const tri_kernels *kernels, const tri_plugin_desc *desc,
     tri_arena *arena, tri_kernel_choice **choices, int32_t *n_choices, tri_error *err);
 
+/* The greatest instruction set within `most` that a registered kernel needs: "" when none does. */
+const char *tri_kernels_isa(const tri_kernels *kernels, const char *most);
+
 /* "" < "avx2" < "avx512" < "amx"; false for unknown names. */
 bool tri_isa_within(const char *needed, const char *have);
 

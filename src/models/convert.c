@@ -3,6 +3,7 @@
  *
  * Weights stream through a buffer of a few rows; nothing else grows with the model. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/codec.h"
 #include "models/source_internal.h"
@@ -47,6 +48,11 @@ static tri_status declare(
         w, weight->name, blocks ? TRI_U8 : weight->type.dtype, dims, weight->type.n_dims, err);
 }
 
+static tri_status report(const tri_conversion *c, const char *what, tri_error *err) {
+    if (!c->progress || c->progress(c->user, what, c->done_bytes, c->total_bytes)) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_CANCELLED, "cancelled; nothing was written");
+}
+
 static tri_status stream(
     tri_conversion *c, tri_safetensors_writer *w, int32_t rank, int32_t index, tri_error *err) {
     const tri_source_weight *weight = tri_source_get(c->source, rank, index);
@@ -56,7 +62,7 @@ static tri_status stream(
         TRI_TRY(tri_source_read(c->source, rank, index, first, n, c->buffer, err));
         TRI_TRY(tri_safetensors_writer_write(w, c->buffer, (size_t)(n * weight->row_bytes), err));
         c->done_bytes += n * weight->row_bytes;
-        if (c->progress) c->progress(c->user, weight->name, c->done_bytes, c->total_bytes);
+        TRI_TRY(report(c, weight->name, err));
     }
     return TRI_OK;
 }
@@ -102,7 +108,13 @@ static tri_status fill_directory(tri_conversion *c, tri_arena *arena, tri_error 
     const char *config = tri_path_join(arena, c->dir, "config.json");
     if (!config) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
     TRI_TRY(write_config(c, config, err));
-    return tri_source_copy_tokenizer(c->source, c->dir, err);
+    TRI_TRY(tri_source_copy_tokenizer(c->source, c->dir, err));
+    return report(c, "writing", err); /* the last moment to turn back */
+}
+
+static bool is_checkpoint_file(const char *name) {
+    return strcmp(name, "config.json") == 0 || tri_source_is_rank_file(name, ".safetensors") ||
+           tri_source_is_companion(name);
 }
 
 tri_status tri_convert(tri_source *source, const char *output_dir, tri_progress_fn progress,
@@ -112,7 +124,8 @@ tri_status tri_convert(tri_source *source, const char *output_dir, tri_progress_
     tri_arena_init(&arena, 0);
     tri_conversion c = {.source = source, .progress = progress, .user = progress_user};
 
-    tri_status rc = tri_dir_check_replaceable(output_dir, "rank0.safetensors", err);
+    tri_status rc =
+        tri_dir_check_replaceable(output_dir, "rank0.safetensors", is_checkpoint_file, err);
     if (!rc) rc = tri_dir_writer_open(&dir, output_dir, err);
     if (rc) goto done;
     c.dir = dir.path;

@@ -27,18 +27,38 @@ static tri_status open_directory(tri_source *s, tri_error *err) {
         tri_error_context(err, "config.json");
         return rc;
     }
+    /* What a build wrote (engine/config.c), whether or not its ranks are still there. */
+    if (tri_json_get(root, "build_config") || tri_json_get(root, "trireme")) {
+        const char *rank0 = tri_path_join(&s->arena, s->path, "rank0.engine");
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "it is an engine, already built%s: give the model that it was built from",
+            rank0 && tri_path_exists(rank0) ? "" : ", whose rank0.engine is missing");
+    }
     bool checkpoint = tri_json_is(tri_json_get(root, "architecture"), TRI_JSON_STRING);
     s->kind = checkpoint ? TRI_SOURCE_CHECKPOINT : TRI_SOURCE_HF;
     return checkpoint ? tri_source_open_checkpoint(s, text, err) : tri_source_open_hf(s, text, err);
 }
 
+static tri_status refuse_file(const tri_source *s, tri_error *err) {
+    tri_file_map map = {0};
+    TRI_TRY(tri_file_map_open(&map, s->path, err)); /* what is no file at all */
+    bool is_empty = map.n_bytes == 0;
+    tri_file_map_close(&map);
+    if (is_empty) return TRI_FAIL(err, TRI_E_FORMAT, "it is empty; copy the file again");
+    if (tri_str_ends(tri_str_of(s->path), ".gguf"))
+        return TRI_FAIL(err, TRI_E_FORMAT,
+            "it does not begin with \"GGUF\": it is damaged or "
+            "something else; copy the file again");
+    if (tri_str_ends(tri_str_of(s->path), ".engine"))
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "it is a rank of an engine, already built");
+    return TRI_FAIL(err, TRI_E_FORMAT,
+        "neither a model directory nor a GGUF file: of safetensors give the directory");
+}
+
 static tri_status open_path(tri_source *s, tri_error *err) {
     if (tri_path_is_dir(s->path)) return open_directory(s, err);
-    if (!tri_path_exists(s->path))
-        return TRI_FAIL(err, TRI_E_NOT_FOUND, "no such file or directory");
-    if (!tri_gguf_is(s->path))
-        return TRI_FAIL(err, TRI_E_FORMAT,
-            "neither a model directory nor a GGUF file: of safetensors give the directory");
+    if (!tri_path_exists(s->path)) return tri_fail_errno(err, "open");
+    if (!tri_gguf_is(s->path)) return refuse_file(s, err);
     s->kind = TRI_SOURCE_GGUF;
     return tri_source_open_gguf(s, err);
 }
@@ -186,7 +206,7 @@ tri_status tri_source_open(
     tri_status rc =
         s->path ? open_source(s, err) : TRI_FAIL(err, TRI_E_MEMORY, "no memory for a path");
     if (rc) {
-        tri_error_context(err, "model %s", path);
+        tri_error_path(err, "model", path);
         tri_source_close(s);
         return rc;
     }

@@ -54,12 +54,18 @@ void tri_source_declare(const tri_source *source, int32_t pp_rank, tri_graph *g)
 /* Copies (a GGUF: writes tokenizer.gguf) tokenizer, chat template and generation config files into
  * dir. */
 tri_status tri_source_copy_tokenizer(const tri_source *source, const char *dir, tri_error *err);
+/* Whether a file of that name is one of those. */
+bool tri_source_is_companion(const char *name);
+/* Whether a model is read from a file of that name in its directory, or it is a companion. */
+bool tri_source_is_part(const char *name);
+/* rankN and the suffix (".safetensors"), N a number. */
+bool tri_source_is_rank_file(const char *name, const char *suffix);
 
-/* Called with bytes done of bytes in all; may be NULL. */
-typedef void (*tri_progress_fn)(void *user, const char *what, int64_t done, int64_t total);
+/* Called with bytes done of bytes in all; may be NULL.  False: end it, TRI_E_CANCELLED. */
+typedef bool (*tri_progress_fn)(void *user, const char *what, int64_t done, int64_t total);
 
 /* `trireme convert`: writes the checkpoint directory (config.json, rankN.safetensors, tokenizer
- * files), whole or not at all. */
+ * files), whole or not at all; a directory that holds anything else is not replaced. */
 tri_status tri_convert(tri_source *source, const char *output_dir, tri_progress_fn progress,
     void *progress_user, tri_error *err);
 

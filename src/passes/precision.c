@@ -66,7 +66,7 @@ static tri_status quantize(
     if (group > 0 && k % group != 0)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "%s has %" PRId64 " columns, no multiple of group_size %" PRId64
-            "; choose a group_size that divides them, or 0 for one scale a row",
+            "; choose a group_size that divides them, or -1 for one scale a row",
             weight_name(w), k, group);
     if (precision->weight_only == TRI_I4 && k % 2 != 0)
         return TRI_FAIL(err, TRI_E_ARGUMENT,

@@ -171,14 +171,30 @@ tri_status tri_regex_scan_begin(tri_regex_scan *scan, tri_str text, tri_error *e
     return TRI_OK;
 }
 
-/* The column of what comes at p, and its length (0 at the edge). */
-static inline uint32_t column_at(
-    const tri_regex_scan *s, const unsigned char *p, size_t *length, bool looks) {
+/* A search is compiled twice, with general look-around and without: `looks` is constant in each. */
+#define TRI_HOT static inline __attribute__((always_inline))
+
+/* What reading takes from a scan, in registers. */
+typedef struct reader {
+    const tri_symbols *symbols;
+    const unsigned char *text, *end;
+    const uint8_t *holds; /* NULL without looks */
+    uint32_t edge;        /* symbol */
+    int32_t look_bits;
+} reader;
+
+TRI_HOT reader reader_of(const tri_regex_scan *s, bool looks) {
     const tri_symbols *symbols = &s->regex->symbols;
-    uint32_t symbol = (uint32_t)symbols->n;
+    return (reader){symbols, s->text, s->end, looks ? s->holds : NULL, (uint32_t)symbols->n,
+        looks ? s->regex->n_looks : 0};
+}
+
+/* The column of what comes at p, and its length (0 at the edge). */
+TRI_HOT uint32_t column_at(const reader *r, const unsigned char *p, size_t *length, bool looks) {
+    uint32_t symbol = r->edge;
     *length = 0;
-    if (p < s->end) symbol = tri_symbol_at(symbols, p, s->end, length);
-    return looks ? symbol << s->regex->n_looks | s->holds[p - s->text] : symbol;
+    if (p < r->end) symbol = tri_symbol_at(r->symbols, p, r->end, length);
+    return looks ? symbol << r->look_bits | r->holds[p - r->text] : symbol;
 }
 
 /* One attempt, as far as it has come. */
@@ -187,23 +203,24 @@ typedef struct attempt {
     uint32_t row;
 } attempt;
 
-/* Reads on from a->p.  True: done; false: more than FAST_BYTES were read since the last match. */
-static inline bool run_fast(tri_regex_scan *s, attempt *a, bool looks) {
+/* Reads on while p <= last (and past the text's end, if that is last).  True: the attempt is done.
+ */
+TRI_HOT bool read_to(tri_regex_scan *s, attempt *a, const unsigned char *last, bool looks) {
+    const reader r = reader_of(s, looks);
     const uint32_t *table = s->dfa.table;
     const unsigned char *p = a->p, *match = a->match;
     uint32_t row = a->row;
-    const unsigned char *last = s->end - p > FAST_BYTES ? p + FAST_BYTES : s->end;
     while (p <= last) {
         size_t n;
-        uint32_t column = column_at(s, p, &n, looks);
+        uint32_t column = column_at(&r, p, &n, looks);
         uint32_t t = table[row + column];
         if (t == TRI_DFA_UNKNOWN) {
             t = tri_dfa_fill(&s->dfa, row, column);
             table = s->dfa.table;
         }
-        if (t & 1) match = p;
+        match = t & 1 ? p : match;
         if (t < TRI_DFA_FIRST_ROW) {
-            a->match = match;
+            *a = (attempt){p, match, row};
             return true;
         }
         row = t >> 1;
@@ -213,61 +230,58 @@ static inline bool run_fast(tri_regex_scan *s, attempt *a, bool looks) {
     return false;
 }
 
-/* The same, stopping where it is known that nothing will come of it. */
-static void run_careful(tri_regex_scan *s, attempt *a, bool looks) {
+/* Reads on to the end of the attempt, or where it is known that nothing will come of it.  What is
+ * noted on the way is not known to fail yet; but should a match come, no attempt comes back here.
+ */
+static __attribute__((noinline)) void read_carefully(tri_regex_scan *s, attempt *a, bool looks) {
     tri_failures *f = &s->failures;
-    if (f->n_drops != s->dfa.n_drops)
-        tri_failures_clear(f, (size_t)(s->end - s->text), s->dfa.n_drops);
-    size_t block = (size_t)1 << f->shift;
-    size_t mark = ((size_t)(a->p - s->text) + block - 1) & ~(block - 1);
-    for (;;) {
-        size_t n, place = (size_t)(a->p - s->text);
-        uint32_t column = column_at(s, a->p, &n, looks);
-        bool marked = place >= mark;
-        if (marked) {
-            if (tri_failures_has(f, place, a->row)) break;
-            mark = ((place >> f->shift) + 1) << f->shift;
+    size_t n = (size_t)(s->end - s->text);
+    for (bool done = false; !done;) {
+        if (f->n_drops != s->dfa.n_drops) tri_failures_clear(f, n, s->dfa.n_drops);
+        size_t place = (size_t)(a->p - s->text), block = (size_t)1 << f->shift;
+        size_t mark = (place + block - 1) & ~(block - 1);
+        if (place < mark) {
+            done = read_to(s, a, s->text + (mark <= n ? mark - 1 : n), looks);
+            if (done || f->n_drops != s->dfa.n_drops) continue;
+            place = (size_t)(a->p - s->text);
         }
         uint32_t row = a->row;
-        uint32_t t = tri_dfa_step(&s->dfa, row, column);
-        if (f->n_drops != s->dfa.n_drops) {
-            tri_failures_clear(f, (size_t)(s->end - s->text), s->dfa.n_drops);
-        } else if (marked && !(t & 1)) {
-            /* Not yet known to fail; but should a match come, no attempt comes back here. */
-            tri_failures_add(f, place, row);
-        }
-        if (t & 1) a->match = a->p;
-        if (t < TRI_DFA_FIRST_ROW) break;
-        a->row = t >> 1;
-        a->p += n;
+        if (tri_failures_has(f, place, row)) break;
+        done = read_to(s, a, a->p, looks);
+        bool matched = a->match == s->text + place;
+        if (f->n_drops == s->dfa.n_drops && !matched) tri_failures_add(f, place, row);
     }
     size_t reached = (size_t)(a->p - s->text);
     if (reached > f->reach) f->reach = reached;
 }
 
-static inline void run(tri_regex_scan *s, attempt *a, bool looks) {
-    const unsigned char *from = a->p;
+TRI_HOT void run(tri_regex_scan *s, attempt *a, bool looks) {
+    const unsigned char *from;
     if ((size_t)(a->p - s->text) >= s->failures.reach) {
         do {
             from = a->p;
-            if (run_fast(s, a, looks)) return;
+            if (read_to(s, a, s->end - from > FAST_BYTES ? from + FAST_BYTES : s->end, looks))
+                return;
         } while (a->match > from);
     }
-    run_careful(s, a, looks);
+    read_carefully(s, a, looks);
 }
 
-static inline bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *end, bool looks) {
+TRI_HOT bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *end, bool looks) {
+    const reader r = reader_of(s, looks);
     const unsigned char *p = s->text + *at, *before;
-    const uint8_t *kind = s->regex->program.kind;
     const bool asks_last = s->regex->program.asks_last[0];
-    uint32_t start = tri_dfa_start(&s->dfa, symbol_before(s, p, &before));
+    uint32_t start = s->dfa.starts[0];
+    if (asks_last || !start) start = tri_dfa_start(&s->dfa, symbol_before(s, p, &before));
     for (;;) {
         size_t n;
-        uint32_t column = column_at(s, p, &n, looks);
-        if (s->dfa.table[start + column] != TRI_DFA_DEAD) {
-            attempt a = {p, NULL, start};
+        uint32_t column = column_at(&r, p, &n, looks);
+        uint32_t t = s->dfa.table[start + column];
+        if (t != TRI_DFA_DEAD) {
             uint32_t n_drops = s->dfa.n_drops;
-            run(s, &a, looks);
+            if (t == TRI_DFA_UNKNOWN) t = tri_dfa_fill(&s->dfa, start, column);
+            attempt a = {p + n, t & 1 ? p : NULL, t >> 1};
+            if (t >= TRI_DFA_FIRST_ROW) run(s, &a, looks);
             /* An empty match right behind a match is none. */
             if (a.match && (a.match > p || (size_t)(p - s->text) != s->last_end)) {
                 *begin = (size_t)(p - s->text);
@@ -275,15 +289,18 @@ static inline bool find(tri_regex_scan *s, size_t *at, size_t *begin, size_t *en
                 *at = a.match > p ? *end : *begin + (n ? n : 1);
                 return true;
             }
-            if (asks_last || n_drops != s->dfa.n_drops)
-                start = tri_dfa_start(&s->dfa, column >> (looks ? s->regex->n_looks : 0));
-        } else if (asks_last) {
-            start = s->dfa.starts[kind[column >> (looks ? s->regex->n_looks : 0)]];
-            if (!start) start = tri_dfa_start(&s->dfa, column >> (looks ? s->regex->n_looks : 0));
+            if (n_drops != s->dfa.n_drops) start = 0;
         }
         if (n == 0) return false;
+        if (asks_last) start = s->dfa.starts[s->regex->program.kind[column >> r.look_bits]];
+        if (!start) start = tri_dfa_start(&s->dfa, column >> r.look_bits);
         p += n;
     }
+}
+
+static __attribute__((noinline)) bool find_with_looks(
+    tri_regex_scan *s, size_t *at, size_t *begin, size_t *end) {
+    return find(s, at, begin, end, true);
 }
 
 bool tri_regex_scan_next(tri_regex_scan *scan, size_t *at, size_t *begin, size_t *end) {
@@ -294,6 +311,6 @@ bool tri_regex_scan_next(tri_regex_scan *scan, size_t *at, size_t *begin, size_t
         tri_failures_clear(&scan->failures, n, scan->dfa.n_drops);
         scan->last_end = NOWHERE;
     }
-    return scan->regex->n_looks > 0 ? find(scan, at, begin, end, true)
+    return scan->regex->n_looks > 0 ? find_with_looks(scan, at, begin, end)
                                     : find(scan, at, begin, end, false);
 }

@@ -8,7 +8,7 @@
  * look-ahead and look-behind of any kind.  Possessive and atomic parts are supported where they can
  * be written as look-ahead (repeats and alternatives of what matches in one way only); the rest,
  * and back-references, are TRI_E_UNSUPPORTED by name and place.  \h is a hexadecimal digit, and
- * case folding is that of single code points. */
+ * case folding is that of single code points.  Unicode is 15.0. */
 #ifndef TRI_TEXT_REGEX_H
 #define TRI_TEXT_REGEX_H
 
@@ -19,7 +19,8 @@ typedef struct tri_regex tri_regex; /* immutable: shared by threads */
 /* Where engines read the same pattern differently. */
 typedef enum tri_regex_syntax {
     /* fancy-regex and PCRE2, which tiktoken-like files are written for: {1,3}+ is possessive, ^ and
-     * $ are the text's ends unless (?m), (?s) lets . match a newline. */
+     * $ are the text's ends unless (?m), (?s) lets . match a newline,
+     * \w has the joiners U+200C and U+200D. */
     TRI_REGEX_PERL,
     /* Oniguruma as tokenizer.json has it: {1,3}+ repeats a repeat, {,3} counts from 0, ^ and $ are
      * line ends, (?m) lets . match a newline, a|(?i)b|c is a|(?i:b|c). */

@@ -51,7 +51,7 @@ static tri_node *of_set(tri_ast *ast, tri_node_kind kind, const tri_code_set *co
 
 tri_node *tri_node_empty(tri_ast *ast) {
     tri_node *n = node(ast, TRI_NODE_EMPTY, NULL, NULL);
-    if (n) n->nullable = n->single = true;
+    if (n) n->nullable = n->sure = n->single = true;
     return n;
 }
 
@@ -71,6 +71,7 @@ tri_node *tri_node_cat(tri_ast *ast, tri_node *a, tri_node *b) {
     tri_node *n = node(ast, TRI_NODE_CAT, a, b);
     if (!n) return NULL;
     n->nullable = a->nullable && b->nullable;
+    n->sure = a->sure && b->sure;
     n->single = a->single && b->single;
     return n;
 }
@@ -78,7 +79,9 @@ tri_node *tri_node_cat(tri_ast *ast, tri_node *a, tri_node *b) {
 tri_node *tri_node_alt(tri_ast *ast, tri_node *a, tri_node *b) {
     if (!a || !b) return NULL;
     tri_node *n = node(ast, TRI_NODE_ALT, a, b);
-    if (n) n->nullable = a->nullable || b->nullable;
+    if (!n) return NULL;
+    n->nullable = a->nullable || b->nullable;
+    n->sure = a->sure || b->sure;
     return n;
 }
 
@@ -92,6 +95,7 @@ tri_node *tri_node_repeat(tri_ast *ast, tri_node *a, int32_t min, int32_t max, b
     n->max = max;
     n->lazy = lazy;
     n->nullable = min == 0 || a->nullable;
+    n->sure = min == 0 || a->sure;
     n->single = a->single && min == max;
     return n;
 }
@@ -192,7 +196,7 @@ static tri_node *atomic(tri_ast *ast, tri_node *n) {
     }
     if (n->kind == TRI_NODE_ALT) {
         tri_node *a = atomic(ast, n->a);
-        if (!a || n->a->nullable) return a;
+        if (!a || n->a->sure) return a;
         tri_node *b = atomic(ast, n->b);
         if (!b) return NULL;
         tri_node *not_a = tri_node_look(ast, n->a, false, true);

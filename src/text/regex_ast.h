@@ -35,6 +35,7 @@ typedef struct tri_node {
     bool negated;  /* LOOK */
     bool lazy;     /* REPEAT */
     bool nullable; /* may match nothing */
+    bool sure;     /* matches at every place, if only nothing */
     bool single;   /* at most one way to match at a place, and no preference to lose */
     int32_t depth;
     int32_t min, max;

@@ -53,132 +53,107 @@ static const category_name category_names[] = {
     {"Assigned", "Assigned", ~(1u << TRI_CN)},
 };
 
-static bool make_runs(tri_class_tables *t) {
-    if (t->runs) return true;
-    enum { MAX_RUNS = 8192 };
-    uint32_t *runs = TRI_NEW_N(t->arena, uint32_t, MAX_RUNS);
-    if (!runs) return false;
-    int32_t n = 0;
-    uint32_t last = UINT32_MAX;
-    for (uint32_t c = 0; c <= TRI_CODE_MAX; c++) {
-        /* Planes 4 to 13 hold nothing, 15 and 16 are private but for their last two codes. */
-        if (c == 0x40000) c = 0xE0000;
-        if (c == 0xE1000) c = 0xEFFFE;
-        if ((c & 0xFFFF) == 0x10 && c > 0xF0000) c += 0xFFE0;
-        uint32_t category = tri_unicode_category(c);
-        if (category != last && n < MAX_RUNS) runs[n++] = c << 8 | category;
-        last = category;
-    }
-    t->runs = runs;
-    t->n_runs = n;
-    return true;
-}
-
-static void add_categories(tri_code_set *set, uint32_t categories, tri_class_tables *t) {
-    if (!make_runs(t)) {
-        set->failed = true;
-        return;
-    }
-    for (int32_t i = 0; i < t->n_runs; i++) {
-        if (!(categories >> (t->runs[i] & 0xFF) & 1)) continue;
-        uint32_t last = i + 1 < t->n_runs ? (t->runs[i + 1] >> 8) - 1 : TRI_CODE_MAX;
-        tri_code_set_add(set, t->runs[i] >> 8, last, t->arena);
-    }
+static void add_categories(tri_code_set *set, uint32_t categories, tri_arena *arena) {
+    for (int32_t i = 0; i < tri_n_category_runs; i++)
+        if (categories >> (tri_category_runs[i] & 0xFF) & 1)
+            tri_code_set_add(
+                set, tri_category_runs[i] >> 8, (tri_category_runs[i + 1] >> 8) - 1, arena);
 }
 
 static void add_ranges(
-    tri_code_set *set, const tri_code_range *ranges, int32_t n, tri_class_tables *t) {
+    tri_code_set *set, const tri_code_range *ranges, int32_t n, tri_arena *arena) {
     for (int32_t i = 0; i < n; i++)
-        tri_code_set_add(set, ranges[i].first, ranges[i].last, t->arena);
+        tri_code_set_add(set, ranges[i].first, ranges[i].last, arena);
 }
 
-static void add_spaces(tri_code_set *set, tri_class_tables *t) {
+static void add_spaces(tri_code_set *set, tri_arena *arena) {
     static const tri_code_range spaces[] = {{9, 13}, {0x20, 0x20}, {0x85, 0x85}, {0xA0, 0xA0},
         {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
         {0x3000, 0x3000}};
-    add_ranges(set, spaces, (int32_t)(sizeof spaces / sizeof *spaces), t);
+    add_ranges(set, spaces, (int32_t)(sizeof spaces / sizeof *spaces), arena);
 }
 
-static void add_hex(tri_code_set *set, tri_class_tables *t) {
+static void add_hex(tri_code_set *set, tri_arena *arena) {
     static const tri_code_range digits[] = {{'0', '9'}, {'A', 'F'}, {'a', 'f'}};
-    add_ranges(set, digits, 3, t);
+    add_ranges(set, digits, 3, arena);
 }
 
-static void add_alphabetic(tri_code_set *set, tri_class_tables *t) {
+static void add_alphabetic(tri_code_set *set, tri_arena *arena) {
     tri_code_set marks = {0}, all = {0};
-    add_ranges(&marks, tri_unicode_not_alphabetic_mark, tri_n_unicode_not_alphabetic_mark, t);
-    tri_code_set_negate(&marks, t->arena);
-    add_categories(&all, TRI_CATS_LETTER | TRI_CATS_MARK | 1u << TRI_NL, t);
-    tri_code_set_intersect(&all, &marks, t->arena);
-    tri_code_set_add_set(set, &all, t->arena);
-    add_ranges(set, tri_unicode_alphabetic, tri_n_unicode_alphabetic, t);
+    add_ranges(&marks, tri_unicode_not_alphabetic_mark, tri_n_unicode_not_alphabetic_mark, arena);
+    tri_code_set_negate(&marks, arena);
+    add_categories(&all, TRI_CATS_LETTER | TRI_CATS_MARK | 1u << TRI_NL, arena);
+    tri_code_set_intersect(&all, &marks, arena);
+    tri_code_set_add_set(set, &all, arena);
+    add_ranges(set, tri_unicode_alphabetic, tri_n_unicode_alphabetic, arena);
 }
 
-static void add_word(tri_code_set *set, tri_class_tables *t) {
+static void add_word(tri_code_set *set, tri_arena *arena) {
     add_categories(
-        set, TRI_CATS_LETTER | TRI_CATS_MARK | 1u << TRI_ND | 1u << TRI_NL | 1u << TRI_PC, t);
-    add_ranges(set, tri_unicode_alphabetic, tri_n_unicode_alphabetic, t);
+        set, TRI_CATS_LETTER | TRI_CATS_MARK | 1u << TRI_ND | 1u << TRI_NL | 1u << TRI_PC, arena);
+    add_ranges(set, tri_unicode_alphabetic, tri_n_unicode_alphabetic, arena);
 }
 
-static void add_upper(tri_code_set *set, tri_class_tables *t) {
-    add_categories(set, 1u << TRI_LU, t);
-    add_ranges(set, tri_unicode_uppercase, tri_n_unicode_uppercase, t);
+static void add_upper(tri_code_set *set, tri_arena *arena) {
+    add_categories(set, 1u << TRI_LU, arena);
+    add_ranges(set, tri_unicode_uppercase, tri_n_unicode_uppercase, arena);
 }
 
-static void add_lower(tri_code_set *set, tri_class_tables *t) {
-    add_categories(set, 1u << TRI_LL, t);
-    add_ranges(set, tri_unicode_lowercase, tri_n_unicode_lowercase, t);
+static void add_lower(tri_code_set *set, tri_arena *arena) {
+    add_categories(set, 1u << TRI_LL, arena);
+    add_ranges(set, tri_unicode_lowercase, tri_n_unicode_lowercase, arena);
 }
 
-bool tri_class_escape(tri_code_set *set, char letter, tri_class_tables *t) {
+bool tri_class_escape(tri_code_set *set, char letter, tri_arena *arena) {
     switch (letter) {
     case 'd':
-        add_categories(set, 1u << TRI_ND, t);
+        add_categories(set, 1u << TRI_ND, arena);
         return true;
     case 's':
-        add_spaces(set, t);
+        add_spaces(set, arena);
         return true;
     case 'h':
-        add_hex(set, t);
+        add_hex(set, arena);
         return true;
     case 'w':
-        add_word(set, t);
+        add_word(set, arena);
         return true;
     default:
         return false;
     }
 }
 
-bool tri_class_posix(tri_code_set *set, tri_str name, tri_class_tables *t) {
+bool tri_class_posix(tri_code_set *set, tri_str name, tri_arena *arena) {
     if (tri_str_is(name, "alpha")) {
-        add_alphabetic(set, t);
+        add_alphabetic(set, arena);
     } else if (tri_str_is(name, "alnum")) {
-        add_alphabetic(set, t);
-        add_categories(set, 1u << TRI_ND, t);
+        add_alphabetic(set, arena);
+        add_categories(set, 1u << TRI_ND, arena);
     } else if (tri_str_is(name, "ascii")) {
-        tri_code_set_add(set, 0, 0x7F, t->arena);
+        tri_code_set_add(set, 0, 0x7F, arena);
     } else if (tri_str_is(name, "blank")) {
-        add_categories(set, 1u << TRI_ZS, t);
-        tri_code_set_add(set, '\t', '\t', t->arena);
+        add_categories(set, 1u << TRI_ZS, arena);
+        tri_code_set_add(set, '\t', '\t', arena);
     } else if (tri_str_is(name, "cntrl")) {
-        add_categories(set, 1u << TRI_CC, t);
+        add_categories(set, 1u << TRI_CC, arena);
     } else if (tri_str_is(name, "digit")) {
-        add_categories(set, 1u << TRI_ND, t);
+        add_categories(set, 1u << TRI_ND, arena);
     } else if (tri_str_is(name, "graph") || tri_str_is(name, "print")) {
-        add_categories(set, ~(1u << TRI_CN | 1u << TRI_CS | 1u << TRI_CC | TRI_CATS_SEPARATOR), t);
-        if (name.ptr[0] == 'p') add_categories(set, 1u << TRI_ZS, t);
+        add_categories(
+            set, ~(1u << TRI_CN | 1u << TRI_CS | 1u << TRI_CC | TRI_CATS_SEPARATOR), arena);
+        if (name.ptr[0] == 'p') add_categories(set, 1u << TRI_ZS, arena);
     } else if (tri_str_is(name, "lower")) {
-        add_lower(set, t);
+        add_lower(set, arena);
     } else if (tri_str_is(name, "punct")) {
-        add_categories(set, TRI_CATS_PUNCTUATION | TRI_CATS_SYMBOL, t);
+        add_categories(set, TRI_CATS_PUNCTUATION | TRI_CATS_SYMBOL, arena);
     } else if (tri_str_is(name, "space")) {
-        add_spaces(set, t);
+        add_spaces(set, arena);
     } else if (tri_str_is(name, "upper")) {
-        add_upper(set, t);
+        add_upper(set, arena);
     } else if (tri_str_is(name, "word")) {
-        add_word(set, t);
+        add_word(set, arena);
     } else if (tri_str_is(name, "xdigit")) {
-        add_hex(set, t);
+        add_hex(set, arena);
     } else {
         return false;
     }
@@ -203,54 +178,54 @@ static bool named(const char *squeezed, const char *name) {
     return squeeze(other, tri_str_of(name)) && strcmp(squeezed, other) == 0;
 }
 
-static bool add_script(tri_code_set *set, tri_str name, tri_class_tables *t) {
+static bool add_script(tri_code_set *set, tri_str name, tri_arena *arena) {
     int32_t script = tri_unicode_script_find(name);
     if (script < 0) return false;
     for (int32_t i = 0; i < tri_n_script_runs; i++)
         if ((int32_t)(tri_script_runs[i] & 0xFF) == script)
             tri_code_set_add(
-                set, tri_script_runs[i] >> 8, (tri_script_runs[i + 1] >> 8) - 1, t->arena);
+                set, tri_script_runs[i] >> 8, (tri_script_runs[i + 1] >> 8) - 1, arena);
     return true;
 }
 
-static bool add_named_categories(tri_code_set *set, const char *name, tri_class_tables *t) {
+static bool add_named_categories(tri_code_set *set, const char *name, tri_arena *arena) {
     for (size_t i = 0; i < sizeof category_names / sizeof *category_names; i++) {
         const category_name *c = &category_names[i];
         if (!named(name, c->abbreviation) && !named(name, c->name)) continue;
-        add_categories(set, c->categories, t);
+        add_categories(set, c->categories, arena);
         return true;
     }
     return false;
 }
 
-bool tri_class_property(tri_code_set *set, tri_str name, tri_class_tables *t) {
+bool tri_class_property(tri_code_set *set, tri_str name, tri_arena *arena) {
     char key[40], squeezed[40];
     const char *equals = name.len ? memchr(name.ptr, '=', name.len) : NULL;
     if (equals) {
         size_t n = (size_t)(equals - name.ptr);
         tri_str value = {equals + 1, name.len - n - 1};
         if (!squeeze(key, (tri_str){name.ptr, n}) || !squeeze(squeezed, value)) return false;
-        if (named(key, "script") || named(key, "sc")) return add_script(set, value, t);
+        if (named(key, "script") || named(key, "sc")) return add_script(set, value, arena);
         if (named(key, "general_category") || named(key, "gc"))
-            return add_named_categories(set, squeezed, t);
+            return add_named_categories(set, squeezed, arena);
         return false;
     }
     if (!squeeze(squeezed, name)) return false;
-    if (add_named_categories(set, squeezed, t) || add_script(set, name, t)) return true;
+    if (add_named_categories(set, squeezed, arena) || add_script(set, name, arena)) return true;
     if (named(squeezed, "alphabetic")) {
-        add_alphabetic(set, t);
+        add_alphabetic(set, arena);
     } else if (named(squeezed, "uppercase")) {
-        add_upper(set, t);
+        add_upper(set, arena);
     } else if (named(squeezed, "lowercase")) {
-        add_lower(set, t);
+        add_lower(set, arena);
     } else if (named(squeezed, "white_space")) {
-        add_spaces(set, t);
+        add_spaces(set, arena);
     } else if (named(squeezed, "emoji")) {
-        add_ranges(set, tri_unicode_emoji, tri_n_unicode_emoji, t);
+        add_ranges(set, tri_unicode_emoji, tri_n_unicode_emoji, arena);
     } else if (named(squeezed, "extended_pictographic")) {
-        add_ranges(set, tri_unicode_pictographic, tri_n_unicode_pictographic, t);
+        add_ranges(set, tri_unicode_pictographic, tri_n_unicode_pictographic, arena);
     } else {
-        return tri_class_posix(set, tri_str_of(squeezed), t);
+        return tri_class_posix(set, tri_str_of(squeezed), arena);
     }
     return true;
 }

@@ -5,6 +5,11 @@
 
 enum { MAX_TABLE_BYTES = 8 << 20, FIRST_STATES = 16, MAX_THREADS = 2 << 20 };
 
+typedef struct tri_dfa_thread {
+    int32_t at;
+    int32_t loop; /* whose next iteration this has begun without reading since, or -1 */
+} tri_dfa_thread;
+
 static void drop(tri_dfa *dfa) {
     dfa->n_states = 1;
     dfa->n_threads = 0;
@@ -30,13 +35,13 @@ tri_status tri_dfa_init(tri_dfa *dfa, const tri_program *program, const tri_symb
     dfa->states = calloc(FIRST_STATES, sizeof *dfa->states);
     dfa->threads = malloc((size_t)dfa->cap_threads * sizeof *dfa->threads);
     dfa->slots = calloc((size_t)dfa->n_slots, sizeof *dfa->slots);
-    dfa->stack = malloc((3 * n + 1) * sizeof *dfa->stack);
+    dfa->stack = malloc((4 * n + 1) * sizeof *dfa->stack);
     dfa->list = malloc((n + 1) * sizeof *dfa->list);
     dfa->seen = calloc(n, sizeof *dfa->seen);
-    dfa->left = calloc(n, sizeof *dfa->left);
+    dfa->seen_again = calloc(n, sizeof *dfa->seen_again);
     dfa->listed = calloc(n, sizeof *dfa->listed);
     if (!dfa->table || !dfa->states || !dfa->threads || !dfa->slots || !dfa->stack || !dfa->list ||
-        !dfa->seen || !dfa->left || !dfa->listed) {
+        !dfa->seen || !dfa->seen_again || !dfa->listed) {
         tri_dfa_deinit(dfa);
         return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a regular expression's automaton");
     }
@@ -51,7 +56,7 @@ void tri_dfa_deinit(tri_dfa *dfa) {
     free(dfa->stack);
     free(dfa->list);
     free(dfa->seen);
-    free(dfa->left);
+    free(dfa->seen_again);
     free(dfa->listed);
     *dfa = (tri_dfa){0};
 }
@@ -144,61 +149,72 @@ typedef struct place { /* what assertions may ask about */
 static void next_generation(tri_dfa *dfa) {
     if (++dfa->generation) return;
     memset(dfa->seen, 0, (size_t)dfa->program->n * sizeof *dfa->seen);
-    memset(dfa->left, 0, (size_t)dfa->program->n * sizeof *dfa->left);
+    memset(dfa->seen_again, 0, (size_t)dfa->program->n * sizeof *dfa->seen_again);
     memset(dfa->listed, 0, (size_t)dfa->program->n * sizeof *dfa->listed);
     dfa->generation = 1;
 }
 
+static bool holds(const tri_dfa *dfa, const tri_instruction *code, const place *at) {
+    const uint8_t *member = dfa->symbols->member + 256 * (size_t)code->a;
+    if (code->op == TRI_OP_LOOK) return (at->looks >> code->a & 1) == code->b;
+    return member[code->op == TRI_OP_BEHIND ? at->before : at->symbol];
+}
+
+static void read_symbol(tri_dfa *dfa, const tri_instruction *code, const place *at, int32_t *n) {
+    if (!dfa->symbols->member[256 * (size_t)code->a + at->symbol]) return;
+    if (dfa->listed[code->next] == dfa->generation) return;
+    dfa->listed[code->next] = dfa->generation;
+    dfa->list[(*n)++] = code->next;
+}
+
 /* Follows one thread's forks in order of preference; threads that can read the symbol join the
- * list behind it.  True: a match is reached, and what comes after it does not count. */
+ * list behind it.  True: a match is reached, and what comes after it does not count.  A thread
+ * that comes to the end of a loop's body having read nothing in it leaves the loop, as backtrackers
+ * do; so that it gets there, instructions are seen once before and once within such an iteration.
+ */
 static bool follow(tri_dfa *dfa, int32_t thread, const place *at, int32_t *n) {
     const tri_instruction *code = dfa->program->code;
-    const uint8_t *member = dfa->symbols->member;
     int32_t depth = 0;
     bool match = false;
-    dfa->stack[depth++] = thread;
+    dfa->stack[depth++] = (tri_dfa_thread){thread, -1};
     while (depth > 0) {
-        int32_t i = dfa->stack[--depth];
-        if (dfa->seen[i] == dfa->generation) {
-            if (code[i].op == TRI_OP_LOOP && !code[i].a && dfa->left[i] != dfa->generation) {
-                dfa->left[i] = dfa->generation;
-                dfa->stack[depth++] = code[i].alternative;
-            }
-            continue;
-        }
-        dfa->seen[i] = dfa->generation;
-        bool pass = true;
+        int32_t i = dfa->stack[--depth].at, loop = dfa->stack[depth].loop;
+        uint32_t *seen = loop < 0 ? dfa->seen : dfa->seen_again;
+        if (seen[i] == dfa->generation) continue;
+        seen[i] = dfa->generation;
+        int32_t next = code[i].next, other = code[i].alternative;
         switch ((tri_op)code[i].op) {
         case TRI_OP_SET:
-            pass = false;
-            if (member[256 * (size_t)code[i].a + at->symbol] &&
-                dfa->listed[code[i].next] != dfa->generation) {
-                dfa->listed[code[i].next] = dfa->generation;
-                dfa->list[(*n)++] = code[i].next;
-            }
+            read_symbol(dfa, &code[i], at, n);
             break;
-        case TRI_OP_LOOP:
         case TRI_OP_SPLIT:
-            dfa->stack[depth++] = code[i].alternative;
+            dfa->stack[depth++] = (tri_dfa_thread){other, loop};
+            dfa->stack[depth++] = (tri_dfa_thread){next, loop};
             break;
-        case TRI_OP_JUMP:
-            break;
-        case TRI_OP_AHEAD:
-            pass = member[256 * (size_t)code[i].a + at->symbol];
-            break;
-        case TRI_OP_BEHIND:
-            pass = member[256 * (size_t)code[i].a + at->before];
-            break;
-        case TRI_OP_LOOK:
-            pass = (at->looks >> code[i].a & 1) == code[i].b;
-            break;
-        case TRI_OP_MATCH:
-            match = true;
-            if (!dfa->program->search) return true;
-            pass = false;
+        case TRI_OP_LOOP: {
+            int32_t body = code[i].a ? other : next, out = code[i].a ? next : other;
+            tri_dfa_thread leave = {out, loop == i ? -1 : loop}, again = {body, i};
+            if (loop >= 0) {
+                dfa->stack[depth++] = leave;
+                break;
+            }
+            dfa->stack[depth++] = code[i].a ? again : leave;
+            dfa->stack[depth++] = code[i].a ? leave : again;
             break;
         }
-        if (pass) dfa->stack[depth++] = code[i].next;
+        case TRI_OP_JUMP:
+            dfa->stack[depth++] = (tri_dfa_thread){next, loop};
+            break;
+        case TRI_OP_AHEAD:
+        case TRI_OP_BEHIND:
+        case TRI_OP_LOOK:
+            if (holds(dfa, &code[i], at)) dfa->stack[depth++] = (tri_dfa_thread){next, loop};
+            break;
+        case TRI_OP_MATCH:
+            if (!dfa->program->search) return true;
+            match = true;
+            break;
+        }
     }
     return match;
 }

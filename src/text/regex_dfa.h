@@ -32,8 +32,9 @@ typedef struct tri_dfa {
     int32_t n_slots;
     uint32_t starts[256]; /* row by kind of the symbol before, 0: not made yet */
     uint32_t n_drops;
-    int32_t *stack, *list;          /* while a transition is made; by instruction */
-    uint32_t *seen, *left, *listed; /* left: loops that an empty iteration left */
+    struct tri_dfa_thread *stack; /* while a transition is made, as the rest */
+    int32_t *list;
+    uint32_t *seen, *seen_again, *listed; /* by instruction: the generation when it was */
     uint32_t generation;
 } tri_dfa;
 

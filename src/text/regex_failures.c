@@ -21,9 +21,11 @@ void tri_failures_clear(tri_failures *f, size_t text_bytes, uint32_t n_drops) {
         f->max_slots *= 2;
 }
 
+/* Eight neighbouring blocks share a cache line: attempts go from block to block. */
 static size_t slot_of(const tri_failures *f, uint64_t key) {
-    uint64_t h = key * 0x9E3779B97F4A7C15u;
-    size_t i = (size_t)(h >> 32) & (f->cap - 1);
+    uint64_t block = key >> 32;
+    uint64_t h = (block >> 3 << 32 | (uint32_t)key) * 0x9E3779B97F4A7C15u;
+    size_t i = (size_t)((h >> 32) << 3 | (block & 7)) & (f->cap - 1);
     while (f->slots[i] && f->slots[i] != key)
         i = (i + 1) & (f->cap - 1);
     return i;

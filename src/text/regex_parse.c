@@ -85,15 +85,18 @@ static tri_node *parse_newline(tri_regex_parser *p) { /* \R: (?>\r\n|[\n-\r\x85\
     return tri_node_atomic(p->ast, tri_node_alt(p->ast, both, tri_node_set(p->ast, &set)));
 }
 
-/* \w, \W, \b, \B outside a class.  Oniguruma reads them below U+0100 from a Latin-1 table in which
- * the superscript digits and fractions are of words; within [...] and [[:word:]] it does not. */
+/* \w, \b outside a class.  Oniguruma reads them below U+0100 from a Latin-1 table in which the
+ * superscript digits and fractions are of words; within [...] and [[:word:]] it does not.  Unicode
+ * (UTS 18, annex C) has the joiners, which Oniguruma has not. */
 static tri_code_set word_set(tri_regex_parser *p) {
+    static const tri_code_range perl[] = {{0x200C, 0x200D}};
+    static const tri_code_range ruby[] = {{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}};
+    bool is_ruby = p->syntax == TRI_REGEX_RUBY;
     tri_code_set set = {0};
-    tri_class_escape(&set, 'w', &p->tables);
-    if (p->syntax == TRI_REGEX_RUBY) {
-        tri_code_set_add(&set, 0xB2, 0xB3, p->ast->arena);
-        tri_code_set_add(&set, 0xB9, 0xB9, p->ast->arena);
-        tri_code_set_add(&set, 0xBC, 0xBE, p->ast->arena);
+    tri_class_escape(&set, 'w', p->ast->arena);
+    for (int32_t i = 0; i < (is_ruby ? 3 : 1); i++) {
+        tri_code_range r = is_ruby ? ruby[i] : perl[i];
+        tri_code_set_add(&set, r.first, r.last, p->ast->arena);
     }
     tri_code_set_normalize(&set);
     return set;
@@ -398,12 +401,13 @@ static tri_node *parse_alternatives(tri_regex_parser *p) {
         return NULL;
     }
     tri_regex_parser outer = *p;
-    node_list list = {0};
-    do {
-        if (!push(p, &list, parse_sequence(p))) return NULL;
-    } while (skip(p, "|"));
-    tri_node *n = list.items[--list.n];
-    while (list.n > 0)
+    node_list list = {0}; /* all but the last */
+    tri_node *n = parse_sequence(p);
+    while (n && skip(p, "|")) {
+        if (!push(p, &list, n)) return NULL;
+        n = parse_sequence(p);
+    }
+    while (n && list.n > 0)
         n = tri_node_alt(p->ast, list.items[--list.n], n);
     p->flags = outer.flags;
     p->depth--;
@@ -417,8 +421,7 @@ tri_status tri_regex_parse(tri_ast *ast, tri_str pattern, tri_regex_syntax synta
     size_t valid = tri_utf8_valid_prefix(pattern);
     if (valid < pattern.len)
         return TRI_FAIL(ast->err, TRI_E_FORMAT, "at byte %zu: not UTF-8", valid);
-    tri_regex_parser p = {
-        .ast = ast, .text = pattern, .syntax = syntax, .tables.arena = ast->arena};
+    tri_regex_parser p = {.ast = ast, .text = pattern, .syntax = syntax};
     tri_node *root = parse_alternatives(&p);
     if (root && more(&p)) fail(&p, TRI_E_FORMAT, p.at, ") without its (");
     ast->root = root;

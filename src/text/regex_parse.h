@@ -18,7 +18,6 @@ typedef struct tri_regex_parser {
     struct {
         bool ignore_case, dot_all, multiline, extended;
     } flags;
-    tri_class_tables tables;
     tri_fold_table folds;
 } tri_regex_parser;
 

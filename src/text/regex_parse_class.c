@@ -54,7 +54,7 @@ static bool parse_property(tri_regex_parser *p, tri_code_set *set) {
         return tri_regex_parse_fail(p, TRI_E_FORMAT, start, "\\p without a name");
     }
     tri_code_set found = {0};
-    if (!tri_class_property(&found, name, &p->tables))
+    if (!tri_class_property(&found, name, p->ast->arena))
         return tri_regex_parse_fail(p, TRI_E_UNSUPPORTED, start,
             "unknown property \\p{%.*s} (known: general categories, scripts, Alphabetic and the "
             "like)",
@@ -105,7 +105,10 @@ bool tri_regex_parse_escape(
         return parse_property(p, set);
     }
     tri_code_set found = {0};
-    if (tri_class_escape(&found, (char)(c | 32), &p->tables)) {
+    if (tri_class_escape(&found, (char)(c | 32), p->ast->arena)) {
+        /* Unicode's \w (UTS 18, annex C), which Oniguruma's lacks the joiners of. */
+        if ((c | 32) == 'w' && p->syntax == TRI_REGEX_PERL)
+            tri_code_set_add(&found, 0x200C, 0x200D, p->ast->arena);
         tri_code_set_normalize(&found);
         if (c < 'a') tri_code_set_negate(&found, p->ast->arena);
         tri_code_set_add_set(set, &found, p->ast->arena);
@@ -135,7 +138,7 @@ static bool parse_posix(tri_regex_parser *p, tri_code_set *set, bool *is_posix) 
     if (end + 1 >= n || s[end] != ':' || s[end + 1] != ']') return true;
     tri_str name = {s + first, end - first};
     tri_code_set found = {0};
-    if (!tri_class_posix(&found, name, &p->tables))
+    if (!tri_class_posix(&found, name, p->ast->arena))
         return tri_regex_parse_fail(p, TRI_E_FORMAT, p->at, "unknown class [:%.*s:]",
             (int)(name.len < 40 ? name.len : 40), name.ptr);
     tri_code_set_normalize(&found);

@@ -156,7 +156,8 @@ static void build(builder *b, const tri_node *n) {
 }
 
 static int32_t behind_jumps(const tri_program *p, int32_t i) {
-    while (i >= 0 && p->code[i].op == TRI_OP_JUMP) i = p->code[i].next;
+    while (i >= 0 && p->code[i].op == TRI_OP_JUMP)
+        i = p->code[i].next;
     return i;
 }
 

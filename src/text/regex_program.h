@@ -46,9 +46,7 @@ tri_status tri_symbols_build(tri_symbols *symbols, const tri_ast *ast);
 typedef enum tri_op {
     TRI_OP_SET,   /* one symbol of set a, go on at next */
     TRI_OP_SPLIT, /* next, and then alternative */
-    TRI_OP_LOOP,  /* a split at the end of a loop's body; seen again before anything was read, that
-                     is, after an empty iteration, it leaves the loop as backtrackers do; a: it is
-                     lazy */
+    TRI_OP_LOOP,  /* the split at the end of a loop's body; a: lazy, and the body the alternative */
     TRI_OP_JUMP,
     TRI_OP_AHEAD,  /* the symbol that is read next is in set a */
     TRI_OP_BEHIND, /* the symbol that was read last is */

@@ -115,29 +115,27 @@ static int by_folded(const void *a, const void *b) {
     return (x->folded > y->folded) - (x->folded < y->folded);
 }
 
-static bool make_pairs(tri_fold_table *table, tri_arena *arena) {
-    /* Cased code points: letters, U+0345, Roman numerals, circled letters; none past Adlam. */
-    enum { LAST_CASED = 0x1E943, MAX_PAIRS = 4096 };
-    tri_fold_pair *pairs = TRI_NEW_N(arena, tri_fold_pair, MAX_PAIRS);
-    if (!pairs) return false;
-    int32_t n = 0;
-    for (uint32_t c = 'A'; c <= LAST_CASED; c++) {
-        if (c == 0x3400) c = 0xA640;   /* ideographs, Yi */
-        if (c == 0xAC00) c = 0xFB00;   /* Hangul, surrogates, private use */
-        if (c == 0x12000) c = 0x16E40; /* cuneiform, hieroglyphs */
-        if (c == 0x17000) c = 0x1E900; /* Tangut, notation */
-        if (!tri_unicode_in(c, 1u << TRI_LU | 1u << TRI_LL | 1u << TRI_LT | 1u << TRI_MN |
-                                   1u << TRI_NL | 1u << TRI_SO))
-            continue;
+enum { MAX_PAIRS = 4096 };
+
+static void add_pairs(tri_fold_table *table, uint32_t first, uint32_t last) {
+    for (uint32_t c = first; c <= last; c++) {
         uint32_t f = fold(c);
-        if (f == c) continue;
-        if (n + 2 > MAX_PAIRS) break;
-        pairs[n++] = (tri_fold_pair){f, c};
-        pairs[n++] = (tri_fold_pair){f, f};
+        if (f == c || table->n + 2 > MAX_PAIRS) continue;
+        table->pairs[table->n++] = (tri_fold_pair){f, c};
+        table->pairs[table->n++] = (tri_fold_pair){f, f};
     }
-    qsort(pairs, (size_t)n, sizeof *pairs, by_folded);
-    table->pairs = pairs;
-    table->n = n;
+}
+
+static bool make_pairs(tri_fold_table *table, tri_arena *arena) {
+    const uint32_t cased = 1u << TRI_LU | 1u << TRI_LL | 1u << TRI_LT | 1u << TRI_NL;
+    table->pairs = TRI_NEW_N(arena, tri_fold_pair, MAX_PAIRS);
+    if (!table->pairs) return false;
+    for (int32_t i = 0; i < tri_n_category_runs; i++)
+        if (cased >> (tri_category_runs[i] & 0xFF) & 1)
+            add_pairs(table, tri_category_runs[i] >> 8, (tri_category_runs[i + 1] >> 8) - 1);
+    add_pairs(table, 0x345, 0x345);   /* a mark that is a small iota */
+    add_pairs(table, 0x24B6, 0x24E9); /* circled letters */
+    qsort(table->pairs, (size_t)table->n, sizeof *table->pairs, by_folded);
     return true;
 }
 

@@ -5,7 +5,11 @@
 
 #include "text/spm.h"
 
-enum { PAIR_BITS = 20, MAX_PIECE_BYTES = 8000 }; /* SentencePiece's limit; a set of 128 KiB */
+enum {
+    PAIR_BITS = 20,
+    MAX_PIECE_BYTES = 8000,
+    WINDOW_SYMBOLS = 512
+}; /* SentencePiece's limit; a set of 128 KiB */
 static const uint32_t no_unit = UINT32_MAX;
 
 struct tri_spm_bpe {
@@ -15,7 +19,7 @@ struct tri_spm_bpe {
     int32_t unk_id;
     int32_t byte_ids[256]; /* all -1 without byte fallback */
     uint64_t *pairs;       /* hashes of characters that stand side by side in a piece */
-    int32_t n;
+    int32_t n, window;
     const bool *unused; /* by id; NULL: no piece is unused */
 };
 
@@ -113,6 +117,7 @@ tri_status tri_spm_bpe_create(
             err, TRI_E_FORMAT, "the unknown piece is %d; there are %d pieces", d->unk_id, d->n);
     }
     b->n = d->n;
+    b->window = d->window_symbols > 1 ? d->window_symbols : WINDOW_SYMBOLS;
     b->unk_id = d->unk_id;
     for (int i = 0; i < 256; i++)
         b->byte_ids[i] = -1;
@@ -203,40 +208,74 @@ static uint32_t walk(const tri_trie *trie, uint32_t unit, const char *bytes, siz
     return unit;
 }
 
-/* left and the symbol after it, when they make a piece. */
-static void consider(
-    const tri_spm_bpe *b, tri_spm_bpe_scratch *s, size_t *n_heap, tri_str text, int32_t left) {
-    if (left < 0 || s->symbols[left].next < 0 || s->symbols[left].unit == no_unit) return;
-    const symbol *l = &s->symbols[left], *r = &s->symbols[l->next];
-    if (l->frozen || r->frozen) return;
-    uint32_t unit = walk(&b->trie, l->unit, text.ptr + r->begin, r->length);
-    if (unit == no_unit) return;
-    int32_t id = b->trie.units[unit].value;
-    if (id < 0) return;
-    if (b->unused && b->unused[id]) s->splits[id] = (int32_t)l->length;
-    heap_push(s->heap, n_heap, (candidate){b->scores[id], left, l->length + r->length, unit});
+/* A stretch being joined.  Where the text goes on after its symbols, those from `open` on are not
+ * settled: what comes may be joined to them first. */
+typedef struct stretch {
+    tri_str text;
+    int32_t n;
+    int32_t open; /* n: all are settled */
+    size_t n_heap;
+} stretch;
+
+/* The best score of a piece that is left and then text from right on: the earliest that left could
+ * be joined to what its unsettled neighbour has become by then. */
+static bool best_continuation(
+    const tri_spm_bpe *b, const symbol *left, const symbol *right, tri_str text, float *score) {
+    uint32_t unit = left->unit;
+    bool found = false;
+    if (unit == no_unit || left->frozen) return false;
+    for (size_t i = right->begin; i < text.len; i++) {
+        if (!tri_trie_step(&b->trie, &unit, (uint8_t)text.ptr[i])) break;
+        int32_t id = b->trie.units[unit].value;
+        if (id < 0 || (found && b->scores[id] <= *score)) continue;
+        *score = b->scores[id];
+        found = true;
+    }
+    return found;
 }
 
-static tri_status join(
-    const tri_spm_bpe *b, tri_spm_bpe_scratch *s, int32_t n, tri_str text, tri_error *err) {
-    size_t n_heap = 0;
-    TRI_TRY(reserve_heap(s, (size_t)n + 2, err));
-    for (int32_t i = 0; i + 1 < n; i++)
-        consider(b, s, &n_heap, text, i);
-    while (n_heap) {
-        candidate c = heap_pop(s->heap, &n_heap);
+/* left and the symbol after it, when they make a piece; or, when that one is not settled, could. */
+static void consider(const tri_spm_bpe *b, tri_spm_bpe_scratch *s, stretch *st, int32_t left) {
+    if (left < 0 || left >= st->open || s->symbols[left].next < 0) return;
+    const symbol *l = &s->symbols[left], *r = &s->symbols[l->next];
+    float score = 0;
+    if (l->next >= st->open) {
+        if (best_continuation(b, l, r, st->text, &score))
+            heap_push(s->heap, &st->n_heap, (candidate){score, left, l->length, no_unit});
+        return;
+    }
+    if (l->frozen || r->frozen || l->unit == no_unit) return;
+    uint32_t unit = walk(&b->trie, l->unit, st->text.ptr + r->begin, r->length);
+    int32_t id = unit == no_unit ? -1 : b->trie.units[unit].value;
+    if (id < 0) return;
+    if (b->unused && b->unused[id]) s->splits[id] = (int32_t)l->length;
+    heap_push(s->heap, &st->n_heap, (candidate){b->scores[id], left, l->length + r->length, unit});
+}
+
+static tri_status join(const tri_spm_bpe *b, tri_spm_bpe_scratch *s, stretch *st, tri_error *err) {
+    TRI_TRY(reserve_heap(s, (size_t)st->n + 2, err));
+    for (int32_t i = 0; i + 1 < st->n; i++)
+        consider(b, s, st, i);
+    while (st->n_heap) {
+        candidate c = heap_pop(s->heap, &st->n_heap);
         symbol *left = &s->symbols[c.left];
-        if (left->length == 0 || left->next < 0) continue;
+        if (left->length == 0 || left->next < 0 || c.left >= st->open) continue;
+        TRI_TRY(reserve_heap(s, st->n_heap + 2, err));
+        if (c.unit == no_unit) {
+            if (left->length != c.length || left->next < st->open) continue;
+            st->open = c.left;
+            consider(b, s, st, left->previous);
+            continue;
+        }
         symbol *right = &s->symbols[left->next];
-        if (left->length + right->length != c.length) continue;
+        if (left->next >= st->open || left->length + right->length != c.length) continue;
         left->length = c.length;
         left->unit = c.unit;
         left->next = right->next;
         if (right->next >= 0) s->symbols[right->next].previous = c.left;
         right->length = 0;
-        TRI_TRY(reserve_heap(s, n_heap + 2, err));
-        consider(b, s, &n_heap, text, left->previous);
-        consider(b, s, &n_heap, text, c.left);
+        consider(b, s, st, left->previous);
+        consider(b, s, st, c.left);
     }
     return TRI_OK;
 }
@@ -276,43 +315,46 @@ static void append_piece(const tri_spm_bpe *b, const tri_spm_bpe_scratch *s, tri
     append_id(out, id);
 }
 
-/* Symbols from *at up to where nothing can be joined; moves *at there. */
-static tri_status take_stretch(const tri_spm_bpe *b, tri_spm_bpe_scratch *s, tri_str text,
-    size_t *at, int32_t *n_symbols, tri_error *err) {
+/* Symbols from `at` up to where nothing can be joined, or at most `window` of them. */
+static tri_status take_stretch(const tri_spm_bpe *b, tri_spm_bpe_scratch *s, size_t at,
+    int32_t window, stretch *st, tri_error *err) {
+    tri_str text = st->text;
     uint32_t left = 0;
+    bool cut = false;
     int32_t n = 0;
-    size_t i = *at;
-    while (i < text.len) {
-        tri_str rest = {text.ptr + i, text.len - i};
+    while (at < text.len && (n < window || b->unused)) {
+        tri_str rest = {text.ptr + at, text.len - at};
         size_t length =
             b->user_defined.n_units ? tri_trie_longest(&b->user_defined, rest, NULL) : 0;
         bool frozen = length > 0;
-        if (!frozen) length = char_bytes(text, i);
-        uint32_t packed = frozen ? 0 : pack_char(text, i, length);
-        bool cut = n > 0 && !b->unused &&
-                   (frozen || s->symbols[n - 1].frozen || !may_join(b, left, packed));
+        if (!frozen) length = char_bytes(text, at);
+        uint32_t packed = frozen ? 0 : pack_char(text, at, length);
+        cut = n > 0 && !b->unused &&
+              (frozen || s->symbols[n - 1].frozen || !may_join(b, left, packed));
         if (cut) break;
         TRI_TRY(reserve_symbols(s, (size_t)n + 1, err));
         s->symbols[n] = (symbol){.length = (uint32_t)length,
             .previous = n - 1,
             .next = n + 1,
-            .unit = walk(&b->trie, 0, text.ptr + i, length),
-            .begin = (uint32_t)i & INT32_MAX,
+            .unit = walk(&b->trie, 0, text.ptr + at, length),
+            .begin = (uint32_t)at & INT32_MAX,
             .frozen = frozen};
         left = packed;
         n++;
-        i += length;
+        at += length;
     }
     s->symbols[n - 1].next = -1;
-    *at = i;
-    *n_symbols = n;
+    st->n = n;
+    st->open = cut || at == text.len ? n : n - 1;
+    st->n_heap = 0;
     return TRI_OK;
 }
 
 tri_status tri_spm_bpe_encode(
     const tri_spm_bpe *b, tri_spm_bpe_scratch *s, tri_str text, tri_buf *out, tri_error *err) {
     bool after_unknown = false;
-    int32_t n = 0;
+    int32_t window = b->window;
+    stretch st = {.text = text};
     if (text.len > INT32_MAX) {
         return TRI_FAIL(err, TRI_E_LIMIT, "a text of %zu bytes; at most %d", text.len, INT32_MAX);
     }
@@ -322,13 +364,16 @@ tri_status tri_spm_bpe_encode(
         memset(s->splits, 0, (size_t)b->n * sizeof *s->splits);
     }
     for (size_t at = 0; at < text.len;) {
-        TRI_TRY(take_stretch(b, s, text, &at, &n, err));
-        if (n > 1) TRI_TRY(join(b, s, n, text, err));
-        for (int32_t i = 0; i >= 0; i = s->symbols[i].next) {
+        TRI_TRY(take_stretch(b, s, at, window, &st, err));
+        if (st.n > 1) TRI_TRY(join(b, s, &st, err));
+        /* Too little settled for the work of joining all: a wider window from here on. */
+        if (st.open < st.n / 2) window = window < INT32_MAX / 2 ? window * 2 : INT32_MAX;
+        for (int32_t i = 0; i >= 0 && i < st.open; i = s->symbols[i].next) {
             const symbol *sym = &s->symbols[i];
             int32_t id = sym->unit == no_unit ? -1 : b->trie.units[sym->unit].value;
             tri_str bytes = {text.ptr + sym->begin, sym->length};
             append_piece(b, s, bytes, id, &after_unknown, out);
+            at = sym->begin + sym->length;
         }
     }
     return tri_buf_status(out, err);

@@ -3,7 +3,9 @@
  *
  * There is no list of merges, so symbols are found as nodes of a trie.  The text is a whole
  * sentence; it is cut, without changing the outcome, wherever no piece holds the two characters
- * there side by side.  O(n log n) in the longest stretch between such cuts. */
+ * there side by side.  Longer stretches go by windows, of which only what no continuation can
+ * change is kept: time is linear in the text and scratch does not grow with it, but for
+ * vocabularies made to defeat that, which get wider windows. */
 #ifndef TRI_TEXT_SPM_BPE_H
 #define TRI_TEXT_SPM_BPE_H
 
@@ -18,7 +20,8 @@ typedef struct tri_spm_bpe_desc {
     int32_t n;
     int32_t unk_id; /* -1: none; what has no piece is then left out */
     bool byte_fallback;
-    bool characters; /* model type CHAR: nothing is joined */
+    bool characters;        /* model type CHAR: nothing is joined */
+    int32_t window_symbols; /* how long a stretch is joined at once; 0: the default, 512 */
 } tri_spm_bpe_desc;
 
 typedef struct tri_spm_bpe tri_spm_bpe; /* in the arena; immutable: shared by threads */

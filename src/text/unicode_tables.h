@@ -1,4 +1,5 @@
-/* unicode_tables.h - Unicode 15.0 data that utf8proc does not have; read through unicode.h. */
+/* unicode_tables.h - Unicode 15.0 data that utf8proc does not have, or only a code point at a time.
+ */
 #ifndef TRI_TEXT_UNICODE_TABLES_H
 #define TRI_TEXT_UNICODE_TABLES_H
 
@@ -7,6 +8,10 @@
 typedef struct tri_code_range { /* both inclusive */
     uint32_t first, last;
 } tri_code_range;
+
+/* Runs of one general category (tri_category), sorted, over all code points. */
+extern const uint32_t tri_category_runs[];
+extern const int32_t tri_n_category_runs;
 
 /* Runs of one script, sorted, over all code points; the index is by code point >> 8. */
 extern const uint32_t tri_script_runs[];

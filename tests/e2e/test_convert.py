@@ -406,10 +406,15 @@ def test_tokenizer_files_come_along(scratch):
     checkpoint = convert(SMOLLM2, scratch / "c")
     assert (checkpoint / "tokenizer.gguf").exists()
     model = harness.copy_family("llama_tied", scratch / "hf")
-    for name in "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json":
+    (model / "additional_chat_templates").mkdir()
+    written = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "tekken.json", "tokenizer.model"]
+    written += ["qwen.tiktoken", "chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja"]
+    for name in written:
         (model / name).write_text('{"of": "%s"}' % name)
+    (model / "other").write_text("not of the tokenizer")
     checkpoint = convert(model, scratch / "d")
-    for name in "tokenizer.json", "tokenizer_config.json", "generation_config.json":
+    assert not (checkpoint / "other").exists()
+    for name in [*written, "generation_config.json"]:
         assert (checkpoint / name).read_bytes() == (model / name).read_bytes(), name
 
 

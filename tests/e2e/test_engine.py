@@ -327,6 +327,9 @@ def test_inspect_engine(small_engine):
     summary = trireme("inspect", small_engine).out
     for word in "weights", "LlamaForCausalLM", "plan":
         assert word in summary
+    norm = [line.split() for line in summary.splitlines() if "layers.*.input_layernorm.weight" in line]
+    layers = sum("input_layernorm.weight" in name for name in weights(small_engine))
+    assert layers > 1 and [line[1:3] for line in norm] == [[str(layers), "x"]]
     full = trireme("inspect", small_engine, "--weights").out
     for name in weights(small_engine):
         assert name in full
@@ -535,3 +538,37 @@ def test_option_that_cannot_be(args, named, scratch):
     )
     assert named in message
     assert entries(scratch) == []
+
+
+# ---- bench ----
+
+
+def test_bench_counts_the_tokens_asked_for(auto_engine):
+    """Sequences whose last block is half full: each has room to its end, and none is computed twice."""
+    arguments = ["bench", auto_engine, "--input_len", 32, "--output_len", 8, "--batch", 4, "--repeat", 1]
+    text = trireme(*arguments).out
+    assert "for 128 tokens" in text and "computed again" not in text
+    result = json.loads(trireme(*arguments, "--json").out)
+    assert result["preemptions"] == 0
+    assert all(isinstance(result[k], int) for k in ("batch", "input_len", "output_len", "weight_bytes"))
+
+
+# ---- instruction sets ----
+
+
+def test_instruction_sets_differ_by_roundings_of_attention_alone(auto_engine, scratch):
+    """A sequence of one token attends to itself alone, with weight 1: nothing is summed in attention, and
+    8-bit activations give the same bits.  In longer ones a rounding that turned over is as large as any
+    other of its kind: the two instruction sets are no further from each other than sqrt(2) times what
+    8-bit activations do to either (errors of equal size, independent at most; a half more for 31 tokens
+    being a small sample)."""
+    generic = build(SMOLLM2, scratch / "e", "--max_seq_len", 512, "--cpu_isa", "generic")
+    exact = build(SMOLLM2, scratch / "f", "--max_seq_len", 512, "--activation_dtype", "float32")
+    ones = [[1], [5], [100], [19556]]
+    for a, b in zip(logits(auto_engine, ones, scratch), logits(generic, ones, scratch), strict=True):
+        assert a["logits"].tobytes() == b["logits"].tobytes()
+    sequence = [[1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411]]
+    sequence[0] += [407, 19712, 8182, 2, 198, 1, 4093, 198, 6004, 2, 198, 1, 520, 9531, 198]
+    x, y, z = (logits(e, sequence, scratch)[0]["logits"] for e in (auto_engine, generic, exact))
+    error = [np.sqrt(np.mean((a - z) ** 2)) for a in (x, y)]
+    assert np.sqrt(np.mean((x - y) ** 2)) < 1.5 * np.hypot(*error)

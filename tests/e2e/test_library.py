@@ -612,7 +612,8 @@ def test_bytes_that_an_op_keeps(stage, generate, limited, tmp_path):
     run(TRIREME, "build", "--model_dir", model, "--output_dir", engine, "--plugin", good)
     kept = {n: t.tobytes() for n, t in read_safetensors(engine / "rank0.engine").items() if n.startswith("plugin.")}
     assert len(kept) == 3 and set(kept.values()) == {b"table"}
-    assert all(name in run(TRIREME, "inspect", engine).stdout for name in kept)
+    assert all(name in run(TRIREME, "inspect", engine, "--json").stdout for name in kept)
+    assert re.search(r"plugin\.\S* +3 x +code", run(TRIREME, "inspect", engine).stdout)
     assert len(generate(engine, limited[0][0], "-p", good)) == 32
     assert "swish_limit" in generate(engine, limited[0][0], "-p", other, ok=False)
 

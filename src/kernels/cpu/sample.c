@@ -1,6 +1,7 @@
 /* sample.c - kernels of sample: logits [R, V] to a token and its log-probability a row.
  *
- *     temperature 0   the largest logit, the lowest id among equals
+ *     temperature 0   the largest logit, the lowest id among equals; so is one whose inverse is
+ *                     not finite
  *     else            p = softmax(logits / temperature), tokens in order of (p descending, id
  *                     ascending); of these the first top_k; the shortest prefix whose p add up to
  *                     top_p; those with p >= min_p * the largest.  One is drawn by inverse CDF at
@@ -118,6 +119,12 @@ static int64_t workspace_bytes(const tri_plugin_desc *desc) {
     sample s;
     describe(desc, &tri_sampling_generic, &s);
     return place(&s, s.max_rows, 0, NULL).end_bytes;
+}
+
+/* What logits are multiplied with; 0: the largest is taken. */
+static float sharpness(const tri_step_sampling *how) {
+    float inverse = how->temperature > 0.0f ? 1.0f / how->temperature : 0.0f;
+    return isfinite(inverse) ? inverse : 0.0f;
 }
 
 /* ---- one row: buckets ---- */
@@ -308,8 +315,8 @@ static void sample_row(const sample *s, const places *w, const tri_plugin_launch
         *logprob = NAN;
         return;
     }
-    *token = how->temperature > 0.0f ? draw_token(s, w, w->p + row * s->vocabulary, f.hot_sum, how)
-                                     : first_equal(logits, s->vocabulary, f.max);
+    *token = sharpness(how) > 0.0f ? draw_token(s, w, w->p + row * s->vocabulary, f.hot_sum, how)
+                                   : first_equal(logits, s->vocabulary, f.max);
     *logprob = (float)((double)logits[*token] - (double)f.max - log(f.sum));
 }
 
@@ -330,11 +337,11 @@ static void sample_launch(void *state, const tri_plugin_launch *launch) {
         int64_t row = i / s->n_pieces, column = i % s->n_pieces * PIECE;
         int64_t n = s->vocabulary - column < PIECE ? s->vocabulary - column : PIECE;
         const float *x = tri_row_f32(&launch->inputs[0], row) + column;
-        float max = row_max(s, &w, row), temperature = sampling[row].temperature;
+        float max = row_max(s, &w, row), factor = sharpness(&sampling[row]);
         w.sum[i] = s->functions->exp_sum(x, n, max, 1.0f, NULL);
-        if (temperature > 0.0f) {
-            w.hot_sum[i] = s->functions->exp_sum(
-                x, n, max, 1.0f / temperature, w.p + row * s->vocabulary + column);
+        if (factor > 0.0f) {
+            w.hot_sum[i] =
+                s->functions->exp_sum(x, n, max, factor, w.p + row * s->vocabulary + column);
         } else {
             w.hot_sum[i] = 0.0f;
         }

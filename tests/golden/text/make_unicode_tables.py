@@ -1,11 +1,14 @@
-"""Writes src/text/unicode_tables.c: what utf8proc does not know of Unicode 15.0, from ICU 72.
+"""Writes src/text/unicode_tables.c and unicode_categories.c from ICU 72's Unicode 15.0 data.
 
-    python tests/golden/text/make_unicode_tables.py > src/text/unicode_tables.c
+    python tests/golden/text/make_unicode_tables.py
 
-Scripts as runs of code points over all of Unicode with an index by the high bits, script names, and
+Runs of one general category, to make sets of code points from (utf8proc answers for one code point
+at a time).  What utf8proc does not know: scripts as runs of code points over all of Unicode with an index by the high bits, script names, and
 the code points whose Alphabetic, Uppercase or Lowercase property does not follow from their
 category."""
+import contextlib
 import ctypes
+import os
 
 ICU = ctypes.CDLL("libicuuc.so.72")
 N = 0x110000
@@ -70,30 +73,54 @@ for block in range(N >> SHIFT):
     index.append(at)
 assert at < 65536
 
-print("""/* unicode_tables.c - written by tests/golden/text/make_unicode_tables.py from ICU 72's Unicode 15.0
+# utf8proc's numbers of categories by ICU's.
+UTF8PROC = [0, 1, 2, 3, 4, 5, 6, 8, 7, 9, 10, 11, 23, 24, 25, 26, 27, 29, 28, 13, 14, 15, 12, 18, 19,
+    20, 21, 22, 16, 17]
+
+
+def head(name):
+    print("""/* %s - written by tests/golden/text/make_unicode_tables.py from ICU 72's Unicode 15.0
  * data (Unicode licence, SPDX Unicode-3.0); not edited by hand. */
 #include "text/unicode_tables.h"
 
-/* clang-format off */""")
-print("const char *const tri_script_names[%d][2] = {" % len(used))
-print(rows('{"%s", "%s"}' % (name(SCRIPT, v, LONG).decode(), name(SCRIPT, v, SHORT).decode())
-    for v in used))
-print("};\nconst int32_t tri_n_scripts = %d;\n" % len(used))
-print("const uint32_t tri_script_runs[%d] = { /* first code point << 8 | script */" % (len(found) + 1))
-print(rows("0x%X" % (c << 8 | number[v]) for c, v in found + [(N, UNKNOWN)]))
-print("};\nconst int32_t tri_n_script_runs = %d;\n" % len(found))
-print("const uint16_t tri_script_index[%d] = { /* the run of each block's first code point */" % (N >> SHIFT))
-print(rows(str(i) for i in index))
-print("};")
+/* clang-format off */""" % name)
 
-LETTERS = {LU, LL, LT, LM, LO, MN, ME, MC, NL}
-for label, prop, derived in (("alphabetic", ALPHABETIC, LETTERS), ("uppercase", UPPERCASE, {LU}),
-        ("lowercase", LOWERCASE, {LL}), ("not_alphabetic_mark", None, None),
-        ("emoji", EMOJI, set()), ("pictographic", EXTENDED_PICTOGRAPHIC, set())):
-    if prop is None:
-        r = ranges(lambda c: category(c) in (MN, ME, MC) and not has(c, ALPHABETIC))
-    else:
-        r = ranges(lambda c: bool(has(c, prop)) and category(c) not in derived)
-    print("\nconst tri_code_range tri_unicode_%s[%d] = {" % (label, len(r)))
-    print(rows("{0x%X, 0x%X}" % pair for pair in r))
-    print("};\nconst int32_t tri_n_unicode_%s = %d;" % (label, len(r)))
+
+def write_categories():
+    head("unicode_categories.c")
+    found = runs(lambda c: UTF8PROC[category(c)])
+    print("const uint32_t tri_category_runs[%d] = { /* first code point << 8 | category */" % (len(found) + 1))
+    print(rows("0x%X" % (c << 8 | v) for c, v in found + [(N, 0)]))
+    print("};\nconst int32_t tri_n_category_runs = %d;" % len(found))
+
+
+def write_tables():
+    head("unicode_tables.c")
+    print("const char *const tri_script_names[%d][2] = {" % len(used))
+    print(rows('{"%s", "%s"}' % (name(SCRIPT, v, LONG).decode(), name(SCRIPT, v, SHORT).decode())
+        for v in used))
+    print("};\nconst int32_t tri_n_scripts = %d;\n" % len(used))
+    print("const uint32_t tri_script_runs[%d] = { /* first code point << 8 | script */" % (len(found) + 1))
+    print(rows("0x%X" % (c << 8 | number[v]) for c, v in found + [(N, UNKNOWN)]))
+    print("};\nconst int32_t tri_n_script_runs = %d;\n" % len(found))
+    print("const uint16_t tri_script_index[%d] = { /* the run of each block's first code point */" % (N >> SHIFT))
+    print(rows(str(i) for i in index))
+    print("};")
+
+    LETTERS = {LU, LL, LT, LM, LO, MN, ME, MC, NL}
+    for label, prop, derived in (("alphabetic", ALPHABETIC, LETTERS), ("uppercase", UPPERCASE, {LU}),
+            ("lowercase", LOWERCASE, {LL}), ("not_alphabetic_mark", None, None),
+            ("emoji", EMOJI, set()), ("pictographic", EXTENDED_PICTOGRAPHIC, set())):
+        if prop is None:
+            r = ranges(lambda c: category(c) in (MN, ME, MC) and not has(c, ALPHABETIC))
+        else:
+            r = ranges(lambda c: bool(has(c, prop)) and category(c) not in derived)
+        print("\nconst tri_code_range tri_unicode_%s[%d] = {" % (label, len(r)))
+        print(rows("{0x%X, 0x%X}" % pair for pair in r))
+        print("};\nconst int32_t tri_n_unicode_%s = %d;" % (label, len(r)))
+
+
+source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../src/text")
+for file, write in (("unicode_tables.c", write_tables), ("unicode_categories.c", write_categories)):
+    with open(os.path.join(source, file), "w", encoding="ascii") as f, contextlib.redirect_stdout(f):
+        write()

@@ -110,6 +110,35 @@ static void failure_sticks_until_cleared(void **state) {
     tri_buf_deinit(&huge);
 }
 
+static void text_is_escaped_for_people(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {{"", ""}, {"plain \\ \"text\"", "plain \\ \"text\""},
+        {"a\nb\tc\rd", "a\\nb\\tc\\rd"}, {"\x1b[31m\x7f", "\\x1b[31m\\x7f"},
+        {"\xC2\x9b\xC2\xA0", "\\u009b\xC2\xA0"},
+        {"\xE2\x80\xAE\xE2\x81\xA6\xEF\xBB\xBF", "\\u202e\\u2066\\ufeff"},
+        {"caf\xC3\xA9 \xF0\x9F\x98\x80", "caf\xC3\xA9 \xF0\x9F\x98\x80"},
+        {"\xC3(\xF0\x9F\x98", "\\xc3(\\xf0\\x9f\\x98"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char shown[64];
+        tri_buf buf = {0};
+        tri_str text = tri_str_of(cases[i].text);
+        assert_int_equal(tri_str_escape(text, shown, sizeof shown), strlen(cases[i].shown));
+        assert_string_equal(shown, cases[i].shown);
+        tri_buf_put_escaped(&buf, text);
+        tri_buf_putc(&buf, '.');
+        assert_int_equal(buf.len, strlen(cases[i].shown) + 1);
+        assert_memory_equal(buf.ptr, cases[i].shown, buf.len - 1);
+        tri_buf_deinit(&buf);
+    }
+    char five[5];
+    assert_int_equal(tri_str_escape((tri_str){"\0a", 2}, five, sizeof five), 4);
+    assert_string_equal(five, "\\x00");
+    assert_int_equal(tri_str_escape(tri_str_of("abc\xC3\xA9"), five, sizeof five), 3);
+    assert_int_equal(tri_str_escape(tri_str_of("abc\n"), five, sizeof five), 3);
+}
+
 static void nearest_suggests_only_what_is_near(void **state) {
     (void)state;
     const char *const flags[] = {"max_batch_size", "max_beam_width", "max_seq_len", "gemm_plugin"};
@@ -133,6 +162,7 @@ int main(void) {
         cmocka_unit_test(floats),
         cmocka_unit_test(buffer_grows_and_keeps_its_nul),
         cmocka_unit_test(failure_sticks_until_cleared),
+        cmocka_unit_test(text_is_escaped_for_people),
         cmocka_unit_test(nearest_suggests_only_what_is_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -177,6 +180,17 @@ static void paths(void **state) {
     assert_int_equal(
         tri_path_list(in_dir(f, "none"), &f->arena, &names, &n, NULL), TRI_E_NOT_FOUND);
 
+    /* Of a directory that cannot be made, the reason why, not what the look at it says. */
+    tri_error err = {0};
+    uid_t user = geteuid();
+    assert_int_equal(chmod(f->dir, 0555), 0);
+    if (user == 0) assert_int_equal(seteuid(65534), 0); /* root may write everywhere */
+    tri_status rc = tri_path_make_dirs(in_dir(f, "new"), &err);
+    if (user == 0) assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chmod(f->dir, 0700), 0);
+    assert_int_equal(rc, TRI_E_IO);
+    assert_non_null(strstr(err.message, strerror(EACCES)));
+
     /* Removing a tree does not follow links out of it. */
     assert_int_equal(tri_file_replace(in_dir(f, "kept"), "1", 1, NULL), TRI_OK);
     assert_int_equal(symlink(f->dir, in_dir(f, "x/out")), 0);
@@ -218,19 +232,126 @@ static void directory_is_made_whole_or_not_at_all(void **state) {
     assert_int_equal(n_entries(f, in_dir(f, "engines/smol")), 1);
 }
 
+static void make_empty_dirs(fixture *f, const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(tri_path_make_dirs(in_dir(f, names[i]), NULL), TRI_OK);
+}
+
+static void what_a_killed_writer_left_is_removed(void **state) {
+    fixture *f = *state;
+    const char *final = in_dir(f, "engine");
+    static const char *const gone[] = {
+        "engine.12-00000000000000ab.tmp/part", "engine.4711-0123456789abcdef.old"};
+    static const char *const kept[] = {"engine.12-00000000000000ab.tmp.notes",
+        "engine.x-00000000000000ab.tmp", "engine.-00000000000000ab.tmp", "engine.2024-10.old",
+        "engine2.12-00000000000000ab.tmp", "engine.12-00000000000000aB.tmp",
+        ".12-00000000000000ab.tmp", "engine.5-000000000000000a.txt"};
+    enum { N_GONE = sizeof gone / sizeof *gone, N_KEPT = sizeof kept / sizeof *kept };
+    tri_dir_writer first, second;
+    make_empty_dirs(f, gone, N_GONE);
+    make_empty_dirs(f, kept, N_KEPT);
+    assert_int_equal(tri_dir_writer_open(&first, final, NULL), TRI_OK);
+    assert_false(tri_path_exists(in_dir(f, "engine.12-00000000000000ab.tmp")));
+    assert_true(tri_path_exists(in_dir(f, gone[1]))); /* nothing is in its place: the only copy */
+    assert_int_equal(tri_path_make_dirs(final, NULL), TRI_OK);
+    assert_int_equal(tri_dir_writer_open(&second, final, NULL), TRI_OK);
+    assert_false(tri_path_exists(in_dir(f, gone[1])));
+    for (size_t i = 0; i < N_KEPT; i++)
+        assert_true(tri_path_exists(in_dir(f, kept[i])));
+    assert_true(tri_path_exists(first.path)); /* at work */
+    tri_dir_writer_abandon(&second);
+    assert_int_equal(tri_dir_writer_commit(&first, NULL), TRI_OK);
+    assert_true(tri_path_is_dir(final));
+
+    tri_dir_remove_abandoned(f->dir); /* whatever it was to become */
+    assert_false(tri_path_exists(in_dir(f, "engine2.12-00000000000000ab.tmp")));
+    assert_int_equal(n_entries(f, f->dir), N_KEPT); /* one less, and the engine */
+}
+
+/* A writer in another process keeps its directory until the process is dead, however it dies. */
+static void only_the_dead_abandon(void **state) {
+    fixture *f = *state;
+    const char *final = in_dir(f, "engine");
+    int to_child[2], to_parent[2];
+    char byte;
+    assert_int_equal(pipe(to_child), 0);
+    assert_int_equal(pipe(to_parent), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        tri_dir_writer w;
+        close(to_child[1]);
+        byte = tri_dir_writer_open(&w, final, NULL) == TRI_OK;
+        if (write(to_parent[1], &byte, 1) == 1 && read(to_child[0], &byte, 1) < 0) _exit(1);
+        _exit(0); /* without a word to the writer, as if killed */
+    }
+    assert_int_equal(read(to_parent[0], &byte, 1), 1);
+    assert_int_equal(byte, 1);
+    tri_dir_remove_abandoned(f->dir);
+    assert_int_equal(n_entries(f, f->dir), 1);
+    close(to_child[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(n_entries(f, f->dir), 1);
+    tri_dir_remove_abandoned(f->dir);
+    assert_int_equal(n_entries(f, f->dir), 0);
+    close(to_child[0]);
+    close(to_parent[0]);
+    close(to_parent[1]);
+}
+
+static void a_link_is_followed_not_replaced(void **state) {
+    fixture *f = *state;
+    tri_dir_writer w;
+    tri_error err = {0};
+    assert_int_equal(tri_path_make_dirs(in_dir(f, "far/engine"), NULL), TRI_OK);
+    assert_int_equal(symlink("far/engine", in_dir(f, "link")), 0);
+    assert_int_equal(tri_dir_writer_open(&w, in_dir(f, "link/"), NULL), TRI_OK);
+    assert_int_equal(
+        tri_file_replace(tri_path_join(&f->arena, w.path, "new"), "1", 1, NULL), TRI_OK);
+    assert_int_equal(tri_dir_writer_commit(&w, NULL), TRI_OK);
+    struct stat st;
+    assert_int_equal(lstat(in_dir(f, "link"), &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_true(tri_path_exists(in_dir(f, "far/engine/new")));
+    assert_int_equal(symlink("nowhere", in_dir(f, "dangling")), 0);
+    assert_int_equal(tri_dir_writer_open(&w, in_dir(f, "dangling"), &err), TRI_E_NOT_FOUND);
+    assert_non_null(strstr(err.message, "dangling"));
+}
+
+static void a_pipe_is_refused_at_once(void **state) {
+    fixture *f = *state;
+    const char *path = in_dir(f, "pipe");
+    tri_error err = {0};
+    tri_file_map map;
+    tri_str text;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(tri_file_map_open(&map, path, &err), TRI_E_IO);
+    assert_non_null(strstr(err.message, "a device or pipe, not a file"));
+    assert_int_equal(tri_file_read(path, 100, &f->arena, &text, &err), TRI_E_IO);
+}
+
+static bool is_ours(const char *name) {
+    return strncmp(name, "rank", 4) == 0;
+}
+
 static void directory_of_others_is_not_replaceable(void **state) {
     fixture *f = *state;
     const char *dir = in_dir(f, "home");
     tri_error err = {0};
-    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_OK); /* absent */
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", is_ours, &err), TRI_OK); /* absent */
     assert_int_equal(tri_path_make_dirs(dir, NULL), TRI_OK);
-    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_OK); /* empty */
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", is_ours, &err), TRI_OK); /* empty */
     assert_int_equal(tri_file_replace(in_dir(f, "home/thesis"), "1", 1, NULL), TRI_OK);
-    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_E_ARGUMENT);
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", is_ours, &err), TRI_E_ARGUMENT);
     assert_non_null(strstr(err.message, dir));
     assert_non_null(strstr(err.message, "thesis"));
     assert_int_equal(tri_file_replace(in_dir(f, "home/rank0"), "1", 1, NULL), TRI_OK);
-    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", &err), TRI_OK);
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", is_ours, &err), TRI_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "thesis"));
+    assert_int_equal(unlink(in_dir(f, "home/thesis")), 0);
+    assert_int_equal(tri_file_replace(in_dir(f, "home/rank1"), "1", 1, NULL), TRI_OK);
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", is_ours, &err), TRI_OK);
+    assert_int_equal(tri_path_make_dirs(in_dir(f, "home/rank2"), NULL), TRI_OK); /* a directory */
+    assert_int_equal(tri_dir_check_replaceable(dir, "rank0", is_ours, &err), TRI_E_ARGUMENT);
 }
 
 typedef struct {
@@ -264,6 +385,7 @@ static void lock_excludes(void **state) {
     tri_file_lock_release(&a);
     assert_int_equal(tri_file_lock_take(&b, path, 0, NULL), TRI_OK);
     tri_file_lock_release(&b);
+    assert_false(tri_path_exists(path)); /* no file stays behind */
     assert_int_equal(tri_file_lock_take(&a, in_dir(f, "no/lock"), 0, NULL), TRI_E_NOT_FOUND);
 
     _Atomic int inside = 0, most = 0;
@@ -289,6 +411,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(paths, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             directory_is_made_whole_or_not_at_all, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_a_killed_writer_left_is_removed, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(only_the_dead_abandon, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_link_is_followed_not_replaced, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_pipe_is_refused_at_once, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             directory_of_others_is_not_replaceable, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(lock_excludes, make_dir, remove_dir),

@@ -324,9 +324,10 @@ static void writes_one_line_or_indented(void **state) {
     }
     assert_string_equal(out.ptr,
         "{\"a\":[-9223372036854775808,true,null],\"b\":{},"
-        "\"c\":\"\\\"\\\\\\n\\u0001\x7F\\u0000\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"}\n"
+        "\"c\":\"\\\"\\\\\\n\\u0001\\u007f\\u0000\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"}\n"
         "{\n  \"a\": [\n    -9223372036854775808,\n    true,\n    null\n  ],\n  \"b\": {},\n"
-        "  \"c\": \"\\\"\\\\\\n\\u0001\x7F\\u0000\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"\n"
+        "  \"c\": "
+        "\"\\\"\\\\\\n\\u0001\\u007f\\u0000\xC3\xA9\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\"\n"
         "}\n");
     tri_buf_deinit(&out);
 }

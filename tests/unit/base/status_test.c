@@ -35,6 +35,32 @@ static void context_without_an_error_does_nothing(void **state) {
     assert_string_equal(err.message, "");
 }
 
+static void a_path_is_named_once(void **state) {
+    (void)state;
+    tri_error err = {0};
+    tri_error_path(&err, "model", "dir");
+    assert_string_equal(err.message, "");
+    tri_error_path(NULL, "model", "dir");
+    static const struct {
+        const char *first, *path, *then;
+    } cases[] = {
+        {"GGUF a.gguf: cut", "a.gguf", "GGUF a.gguf: cut"},
+        {"safetensors dir/m.st: cut", "dir", "safetensors dir/m.st: cut"},
+        {"safetensors dir/m.st: cut", "dir/", "safetensors dir/m.st: cut"},
+        {"dir: no such file", "dir", "dir: no such file"},
+        /* names of other things, and other paths, hold the letters */
+        {"a header is cut", "a", "model a: a header is cut"},
+        {"safetensors subdir/m.st: cut", "dir", "model dir: safetensors subdir/m.st: cut"},
+        {"safetensors dir2/m.st: cut", "dir", "model dir: safetensors dir2/m.st: cut"},
+        {"cut", "", "model : cut"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        (void)TRI_FAIL(&err, TRI_E_FORMAT, "%s", cases[i].first);
+        tri_error_path(&err, "model", cases[i].path);
+        assert_string_equal(err.message, cases[i].then);
+    }
+}
+
 static void messages_are_one_line_of_whole_characters(void **state) {
     (void)state;
     tri_error err = {0};
@@ -52,6 +78,22 @@ static void messages_are_one_line_of_whole_characters(void **state) {
     assert_int_equal(strlen(err.message), 1022);
     (void)TRI_FAIL(&err, TRI_E_IO, "%s", err.message);
     assert_int_equal(strlen(err.message), 1022);
+}
+
+static void what_a_terminal_obeys_is_spelled_out(void **state) {
+    (void)state;
+    tri_error err = {0};
+    (void)TRI_FAIL(&err, TRI_E_FORMAT, "tensor %s", "ab\x1b[31mRED\x7f\xff\xC2\x9b!\xE2\x80\xAE");
+    assert_string_equal(err.message, "tensor ab\\x1b[31mRED\\x7f\\xff\\u009b!\\u202e");
+    tri_error_context(&err, "open"); /* what is spelled out already stays */
+    assert_string_equal(err.message, "open: tensor ab\\x1b[31mRED\\x7f\\xff\\u009b!\\u202e");
+
+    char text[1100]; /* each byte takes four: whole escapes, up to the room there is */
+    memset(text, 1, sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    (void)TRI_FAIL(&err, TRI_E_FORMAT, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message / 4 * 4 - 4);
+    assert_string_equal(err.message + strlen(err.message) - 4, "\\x01");
 }
 
 static void errno_chooses_the_status(void **state) {
@@ -81,7 +123,9 @@ int main(void) {
         cmocka_unit_test(first_failure_is_told_and_context_goes_in_front),
         cmocka_unit_test(null_error_is_accepted),
         cmocka_unit_test(context_without_an_error_does_nothing),
+        cmocka_unit_test(a_path_is_named_once),
         cmocka_unit_test(messages_are_one_line_of_whole_characters),
+        cmocka_unit_test(what_a_terminal_obeys_is_spelled_out),
         cmocka_unit_test(errno_chooses_the_status),
         cmocka_unit_test(names),
     };

@@ -231,6 +231,8 @@ static void refuses_bad_ropes(void **state) {
         "\"factor\":2}}}",
         TRI_E_UNSUPPORTED, "sliding_attention is scaled");
     refuse(f, "{" LLAMA ",\"rope_theta\":-1}", TRI_E_FORMAT, "rope_theta");
+    refuse(f, "{" LLAMA ",\"rope_theta\":1e39}", TRI_E_FORMAT, "rope_theta is 1e+39");
+    refuse(f, ROPE("{\"type\":\"linear\",\"factor\":1e39}"), TRI_E_FORMAT, "rope factor is 1e+39");
     refuse(
         f, "{" LLAMA ",\"partial_rotary_factor\":0.5}", TRI_E_UNSUPPORTED, "partial_rotary_factor");
     refuse(f, "{" PHI3 ",\"partial_rotary_factor\":1.5}", TRI_E_FORMAT, "at most 1");
@@ -289,14 +291,23 @@ static void refuses_impossible_values(void **state) {
     refuse(f, "{" GEMMA2 ",\"query_pre_attn_scalar\":0}", TRI_E_FORMAT, "query_pre_attn_scalar");
     refuse(f, "{" GEMMA3 ",\"sliding_window_pattern\":0}", TRI_E_FORMAT, "sliding_window_pattern");
     refuse(f, "{" GEMMA3 ",\"layer_types\":[]}", TRI_E_FORMAT, "list of 26");
+    refuse(f, "{" LLAMA ",\"rotary_pct\":0.25}", TRI_E_UNSUPPORTED, "rotary_pct 0.25");
+    refuse(
+        f, "{" LLAMA ",\"norm_type\":\"layernorm\"}", TRI_E_UNSUPPORTED, "norm_type \"layernorm\"");
+    refuse(f, "{" LLAMA ",\"norm_type\":1}", TRI_E_UNSUPPORTED, "norm_type 1");
+    refuse(f, "{" LLAMA ",\"alibi\":true}", TRI_E_UNSUPPORTED, "alibi");
+    refuse(f, "{" LLAMA ",\"vision_config\":{\"hidden_size\":1152}}", TRI_E_UNSUPPORTED,
+        "vision_config");
     assert_int_equal(parse(f, "{" LLAMA "}", "[]"), TRI_E_FORMAT);
     assert_non_null(strstr(f->err.message, "generation_config.json"));
 }
 
 static void passes_over_what_does_not_matter(void **state) {
     fixture *f = *state;
-    accept(f, "{" LLAMA ",\"attention_dropout\":0.1,\"_name_or_path\":\"x\",\"num_experts\":0,"
-              "\"logit_scale\":1.0,\"quantization_config\":null,\"mlp_bias\":null}");
+    accept(f,
+        "{" LLAMA ",\"attention_dropout\":0.1,\"_name_or_path\":\"x\",\"num_experts\":0,"
+        "\"logit_scale\":1.0,\"quantization_config\":null,\"mlp_bias\":null,"
+        "\"rotary_pct\":1.0,\"norm_type\":\"rms_norm\",\"alibi\":false,\"vision_config\":{}}");
     assert_string_equal(f->warnings, "");
     accept(f, "{" LLAMA ",\"flux_capacitor\":1,\"attention_dropout\":0.1}");
     assert_non_null(strstr(f->warnings, "flux_capacitor"));

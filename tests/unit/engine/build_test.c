@@ -182,6 +182,89 @@ static void test_failed(void **state) {
     tri_graph_destroy(g);
 }
 
+typedef struct stopper {
+    int32_t left; /* calls until it says no */
+} stopper;
+
+static bool stop_after(void *user, const char *what, int64_t done, int64_t total) {
+    stopper *s = user;
+    assert_true(done <= total && total > 0 && *what);
+    return s->left-- > 0;
+}
+
+static int32_t n_entries(const char *dir) {
+    tri_arena arena;
+    char **names;
+    int32_t n = -1;
+    tri_arena_init(&arena, 0);
+    OK(tri_path_list(dir, &arena, &names, &n, err));
+    tri_arena_deinit(&arena);
+    return n;
+}
+
+/* Ended at every moment at which it can be: nothing is left, and what was there stays. */
+static void test_cancelled(void **state) {
+    (void)state;
+    scratch model = golden_path("families/llama_tied"), home = scratch_dir("cancelled");
+    char out[600];
+    (void)snprintf(out, sizeof out, "%s/e", home.path);
+    OK(tri_path_make_dirs(home.path, err));
+    tri_build_options options = build_options(model.path, out);
+    int32_t n_stops = 0;
+    for (;; n_stops++) {
+        stopper s = {n_stops};
+        options.progress = stop_after;
+        options.progress_user = &s;
+        tri_error err = {0};
+        tri_status rc = tri_build(&options, &err);
+        if (!rc) break;
+        assert_int_equal(rc, TRI_E_CANCELLED);
+        assert_non_null(strstr(err.message, "cancelled"));
+        assert_int_equal(n_entries(home.path), 0);
+    }
+    assert_true(n_stops > 2);
+    assert_int_equal(n_entries(home.path), 1);
+    for (n_stops = 0;; n_stops++) {
+        stopper s = {n_stops};
+        tri_error err = {0};
+        tri_status rc = tri_refit(out, model.path, NULL, NULL, stop_after, &s, &err);
+        if (!rc) break;
+        assert_int_equal(rc, TRI_E_CANCELLED);
+        assert_non_null(strstr(err.message, "cancelled"));
+        assert_int_equal(n_entries(home.path), 1);
+    }
+    assert_true(n_stops > 2);
+    tri_engine *engine = NULL;
+    const tri_engine_options verify = {.struct_size = sizeof verify, .verify_weights = true};
+    OK(tri_engine_open(&engine, out, &verify, err));
+    tri_engine_close(engine);
+}
+
+/* What is no part of an engine would be lost with the directory. */
+static void test_foreign(void **state) {
+    (void)state;
+    scratch model = golden_path("families/llama_tied"), dir = scratch_dir("foreign");
+    scratch other = scratch_dir("foreign_other");
+    char sub[600], note[600], copied[600];
+    (void)snprintf(sub, sizeof sub, "%s/sub", dir.path);
+    (void)snprintf(note, sizeof note, "%s/notes.txt", dir.path);
+    (void)snprintf(copied, sizeof copied, "%s/notes.txt", other.path);
+    tri_build_options options = build_options(model.path, dir.path);
+    OK(tri_build(&options, err));
+    OK(tri_build(&options, err)); /* over itself */
+    OK(tri_path_make_dirs(sub, err));
+    FAILS(TRI_E_ARGUMENT, tri_build(&options, err), "sub", "lost");
+    FAILS(TRI_E_ARGUMENT, tri_refit(dir.path, model.path, NULL, NULL, NULL, NULL, err), "sub");
+    OK(tri_path_remove_tree(sub, err));
+    OK(tri_file_replace(note, "mine", 4, err));
+    FAILS(TRI_E_ARGUMENT, tri_build(&options, err), "notes.txt", "lost");
+    OK(tri_refit(dir.path, model.path, NULL, NULL, NULL, NULL, err)); /* takes it along */
+    assert_true(tri_path_exists(note));
+    OK(tri_refit(dir.path, model.path, other.path, NULL, NULL, NULL, err));
+    assert_false(tri_path_exists(copied)); /* another engine */
+    OK(tri_refit(dir.path, model.path, other.path, NULL, NULL, NULL, err));
+}
+
 /* What plans reserve is what was told before. */
 static void test_memory_need(void **state) {
     (void)state;
@@ -204,6 +287,8 @@ static void test_memory_need(void **state) {
     assert_true(need.weight_bytes > 0 && need.activation_bytes > 0 && need.step_bytes > 0);
     OK(tri_engine_memory_need(engine, 0, 0, 0, 0, &twice, err));
     assert_true(twice.kv_bytes >= (int64_t)8 * GOLDEN_MAX_LEN * 128);
+    OK(tri_engine_memory_need(engine, 4, 64, 33, 0, &twice, err)); /* 2 blocks of 32 each */
+    assert_int_equal(2 * twice.kv_bytes, need.kv_bytes);
     FAILS(TRI_E_ARGUMENT, tri_engine_memory_need(engine, 1, 1, 1, -5, &need, err), "kv_tokens");
     tri_engine_close(engine);
     own_weights_free(&w);
@@ -217,6 +302,8 @@ int main(void) {
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_invariance),
         cmocka_unit_test(test_failed),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_memory_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

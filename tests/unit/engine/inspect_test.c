@@ -126,8 +126,104 @@ static void test_refused(void **state) {
     assert_null(text);
 }
 
+static void write_tensor(const char *path, const char *name) {
+    tri_safetensors_writer *w = NULL;
+    const int64_t dims[1] = {4};
+    OK(tri_safetensors_writer_open(&w, path, err));
+    OK(tri_safetensors_writer_declare(w, name, TRI_U8, dims, 1, err));
+    OK(tri_safetensors_writer_begin(w, 8, err));
+    OK(tri_safetensors_writer_write(w, "1234", 4, err));
+    OK(tri_safetensors_writer_commit(w, err));
+}
+
+/* What a file says reaches the terminal spelled out, in columns, in every form. */
+static void test_names_are_escaped(void **state) {
+    (void)state;
+    static const char name[] = "ab\x1b[31mRED\n\xC2\x9b";
+    scratch dir = scratch_dir("inspect_escaped");
+    char path[700];
+    OK(tri_path_make_dirs(dir.path, err));
+    (void)snprintf(path, sizeof path, "%s/a\x1b.safetensors", dir.path);
+    write_tensor(path, name);
+    static const uint32_t kinds[] = {TRI_INSPECT_SUMMARY, TRI_INSPECT_WEIGHTS, TRI_INSPECT_JSON};
+    for (size_t i = 0; i < 3; i++) {
+        char *text = inspected(path, kinds[i]);
+        assert_null(strchr(text, 0x1b));
+        assert_null(strstr(text, "\xC2\x9b"));
+        if (kinds[i] == TRI_INSPECT_JSON) {
+            EXPECT(text, "ab\\u001b[31mRED\\n\\u009b");
+        } else {
+            EXPECT(text, "  ab\\x1b[31mRED\\n\\u009b ", "a\\x1b.safetensors");
+        }
+        free(text);
+    }
+    FAILS(TRI_E_NOT_FOUND, tri_inspect("no\x1b[31m", 0, NULL, &(char *){NULL}, err), "no\\x1b[31m");
+}
+
+/* Of a model's directory what the model is read from; of others whatever is there. */
+static void test_which_files(void **state) {
+    (void)state;
+    scratch dir = scratch_dir("inspect_files");
+    char path[700];
+    OK(tri_path_make_dirs(dir.path, err));
+    static const char *const names[] = {"stray", "model-1", "rank0", "rank1"};
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s.safetensors", dir.path, names[i]);
+        write_tensor(path, names[i]);
+    }
+    char *text = inspected(dir.path, 0);
+    EXPECT(text, ": checkpoint", "rank0.safetensors", "rank1.safetensors");
+    assert_null(strstr(text, "stray"));
+    free(text);
+    (void)snprintf(path, sizeof path, "%s/rank0.safetensors", dir.path);
+    OK(tri_path_remove_tree(path, err));
+    text = inspected(dir.path, 0);
+    EXPECT(text, "stray.safetensors", "model-1.safetensors");
+    free(text);
+    static const char index[] = "{\"weight_map\": {\"model-1\": \"model-1.safetensors\"}}";
+    (void)snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir.path);
+    OK(tri_file_replace(path, index, sizeof index - 1, err));
+    text = inspected(dir.path, 0);
+    EXPECT(text, "Hugging Face directory", "model-1.safetensors");
+    assert_null(strstr(text, "stray"));
+    free(text);
+}
+
+/* Each question that is asked is answered or refused. */
+static void test_nothing_is_passed_over(void **state) {
+    (void)state;
+    scratch dir = build("inspect_rank", false), gguf = golden_path("gguf/tiny_llama.gguf");
+    scratch hf = golden_path("families/gemma2");
+    char rank0[700];
+    (void)snprintf(rank0, sizeof rank0, "%s/rank0.engine", dir.path);
+    char *of_engine = inspected(dir.path, TRI_INSPECT_DOT),
+         *of_rank = inspected(rank0, TRI_INSPECT_DOT);
+    assert_string_equal(of_engine, of_rank);
+    free(of_engine);
+    free(of_rank);
+    char *text = inspected(rank0, TRI_INSPECT_GRAPH | TRI_INSPECT_VERIFY);
+    EXPECT(text, "trireme.graph 1", "every checksum agrees");
+    free(text);
+    FAILS(TRI_E_ARGUMENT, tri_inspect(rank0, TRI_INSPECT_PLAN, NULL, &text, err), "directory");
+    FAILS(TRI_E_ARGUMENT,
+        tri_inspect(dir.path, TRI_INSPECT_JSON | TRI_INSPECT_DOT, NULL, &text, err), "JSON", "dot");
+    const char *const without[] = {gguf.path, hf.path};
+    for (size_t i = 0; i < 2; i++) {
+        text = inspected(without[i], TRI_INSPECT_VERIFY);
+        EXPECT(text, "verified    nothing", "no checksums");
+        free(text);
+    }
+    text = inspected(gguf.path, TRI_INSPECT_JSON);
+    EXPECT(text, "\"header_bytes\": ");
+    assert_null(strstr(text, "\"header_bytes\": 0,"));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_are_escaped),
+        cmocka_unit_test(test_which_files),
+        cmocka_unit_test(test_nothing_is_passed_over),
         cmocka_unit_test(test_engine),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_stripped),

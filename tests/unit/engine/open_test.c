@@ -1,15 +1,18 @@
 /* Engine directories: what opens, what is refused and why; the cache of built engines; golden old
  * engines, which must open for ever. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "unit/engine/own_model.h"
 
 typedef struct path_text {
-    char s[700];
+    char s[800];
 } path_text;
 
 static path_text join(const char *dir, const char *name) {
@@ -195,6 +198,87 @@ static void test_cache(void **state) {
         "16 bytes");
 }
 
+/* The time of what has one: as copying tools keep it. */
+static void set_time(const char *path) {
+    const struct timespec times[2] = {{.tv_sec = 1700000000}, {.tv_sec = 1700000000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void cache_entry(const char *model, const char *cache, char path[700], bool built) {
+    bool is_built = false;
+    tri_build_options options = build_options(model, NULL);
+    OK(tri_build_cached(&options, cache, path, 700, &is_built, err));
+    assert_int_equal(is_built, built);
+}
+
+/* Files that differ in the middle alone, and files that are no part of the model. */
+static void test_cache_key(void **state) {
+    (void)state;
+    scratch model = scratch_dir("keyed_model"), cache = scratch_dir("key_cache");
+    scratch from = golden_path("families/llama_tied");
+    char first[700], path[700];
+    path_text weights = join(model.path, "model.safetensors");
+    OK(tri_path_make_dirs(model.path, err));
+    copy_file(join(from.path, "config.json").s, join(model.path, "config.json").s);
+    copy_file(join(from.path, "model.safetensors").s, weights.s);
+    set_time(weights.s);
+    cache_entry(model.path, cache.path, first, true);
+
+    /* Neither a note, nor a directory, nor a link to nothing makes another engine of it. */
+    OK(tri_file_replace(join(model.path, "README.md").s, "words", 5, err));
+    OK(tri_path_make_dirs(join(model.path, "original").s, err));
+    assert_int_equal(symlink("nowhere", join(model.path, "dangling").s), 0);
+    assert_int_equal(symlink("nowhere", join(model.path, "dangling.safetensors").s), 0);
+    cache_entry(model.path, cache.path, path, false);
+    assert_string_equal(path, first);
+
+    /* An eighth of the data changed, in the middle, behind what is read as the header. */
+    tri_file_map map;
+    OK(tri_file_map_open(&map, weights.s, err));
+    int64_t n = map.n_bytes;
+    assert_true(n > (80 << 10) + n / 8);
+    uint8_t *bytes = malloc((size_t)n);
+    assert_non_null(bytes);
+    memcpy(bytes, map.data, (size_t)n);
+    tri_file_map_close(&map);
+    int64_t at = (64 << 10) + (n - (64 << 10)) / 2;
+    memset(bytes + at, 0, (size_t)(n / 8));
+    OK(tri_file_replace(weights.s, bytes, (size_t)n, err));
+    free(bytes);
+    set_time(weights.s);
+    cache_entry(model.path, cache.path, path, true);
+    assert_string_not_equal(path, first);
+}
+
+/* An entry that does not open is replaced when that is asked for, and what a killed process left in
+ * the cache goes with it. */
+static void test_cache_rebuild(void **state) {
+    (void)state;
+    scratch model = golden_path("families/llama_tied"), cache = scratch_dir("rebuild_cache");
+    char path[700];
+    bool built = false;
+    cache_entry(model.path, cache.path, path, true);
+    OK(tri_file_replace(join(path, "rank0.engine").s, "damaged", 7, err));
+    cache_entry(model.path, cache.path, path, false);
+    path_text left = join(cache.path, "other-0123456789abcdef.77-00000000000000aa.tmp");
+    OK(tri_path_make_dirs(left.s, err));
+    tri_build_options options = build_options(model.path, NULL);
+    options.rebuild = true;
+    OK(tri_build_cached(&options, cache.path, path, sizeof path, &built, err));
+    assert_true(built);
+    assert_false(tri_path_exists(left.s));
+    tri_engine *engine = NULL;
+    OK(tri_engine_open(&engine, path, NULL, err));
+    tri_engine_close(engine);
+    tri_arena arena;
+    char **names;
+    int32_t n = 0;
+    tri_arena_init(&arena, 0);
+    OK(tri_path_list(cache.path, &arena, &names, &n, err));
+    assert_int_equal(n, 1); /* neither a lock nor anything else */
+    tri_arena_deinit(&arena);
+}
+
 typedef struct cacher {
     const tri_build_options *options;
     const char *cache;
@@ -288,6 +372,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_verify),
         cmocka_unit_test(test_plugins),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_cache_key),
+        cmocka_unit_test(test_cache_rebuild),
         cmocka_unit_test(test_cache_race),
         cmocka_unit_test(test_old_engines),
     };

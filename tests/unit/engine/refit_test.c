@@ -235,6 +235,22 @@ static void test_refused(void **state) {
     FAILS(TRI_E_ARGUMENT, tri_refit(a.path, llama3.path, NULL, NULL, NULL, NULL, err),
         "not the engine's model");
     FAILS(TRI_E_NOT_FOUND, tri_refit(a.path, "/nowhere", NULL, NULL, NULL, NULL, err), "/nowhere");
+    /* Neither message lends the model the engine's types, and both end before anything is written.
+     */
+    scratch gguf = golden_path("gguf/tiny_llama.gguf"), blocks = scratch_dir("refused_blocks");
+    scratch decoded = scratch_dir("refused_decoded");
+    const tri_source_options as_f32 = {.dtype = TRI_F32};
+    tri_source *source = NULL;
+    OK(tri_source_open(&source, gguf.path, &as_f32, err));
+    OK(tri_convert(source, decoded.path, NULL, NULL, err));
+    tri_source_close(source);
+    const tri_build_options options = build_options(gguf.path, blocks.path);
+    OK(tri_build(&options, err));
+    FAILS(TRI_E_ARGUMENT, tri_refit(blocks.path, decoded.path, NULL, NULL, NULL, NULL, err), "f32",
+        "in the engine", "GGUF", "build");
+    FAILS(TRI_E_ARGUMENT, tri_refit(blocks.path, model.path, NULL, NULL, NULL, NULL, err),
+        "not the engine's model", "vocab_embedding.weight is [", "in the engine");
+
     tri_engine *engine = NULL;
     OK(tri_engine_open(&engine, a.path, NULL, err));
     FAILS(TRI_E_ARGUMENT, tri_engine_refit(engine, llama3.path, err), "not the engine's model");

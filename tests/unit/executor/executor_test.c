@@ -4,6 +4,7 @@
 #include "support/run_engine.h"
 
 #include "base/arena.h"
+#include "base/file.h"
 #include "data/safetensors.h"
 
 enum { N_SEQUENCES = 3, N_GREEDY = 32 };
@@ -359,6 +360,95 @@ static void test_sampling_is_reproducible(void **state) {
     stop(&f);
 }
 
+static void copy_file(const char *from_dir, const char *to_dir, const char *name) {
+    char from[RUN_PATH_BYTES + 64], to[RUN_PATH_BYTES + 64];
+    tri_file_map map;
+    snprintf(from, sizeof from, "%s/%s", from_dir, name);
+    snprintf(to, sizeof to, "%s/%s", to_dir, name);
+    RUN_OK(tri_file_map_open(&map, from, err));
+    RUN_OK(tri_file_replace(to, map.data, (size_t)map.n_bytes, err));
+    tri_file_map_close(&map);
+}
+
+/* llama_mha, one of whose tokens has an embedding that is not a number. */
+static void make_damaged(char dir[RUN_PATH_BYTES], int32_t token) {
+    char model[RUN_PATH_BYTES], path[RUN_PATH_BYTES + 64];
+    tri_arena arena;
+    tri_safetensors s;
+    tri_arena_init(&arena, 0);
+    snprintf(model, sizeof model, "%s/golden/families/llama_mha", TRI_TESTS_DIR);
+    run_scratch_dir(dir, "executor_damaged_model");
+    RUN_OK(tri_path_make_dirs(dir, err));
+    copy_file(model, dir, "config.json");
+    snprintf(path, sizeof path, "%s/model.safetensors", model);
+    RUN_OK(tri_safetensors_open(&s, path, &arena, err));
+    const tri_safetensor *t = tri_safetensors_find(&s, "model.embed_tokens.weight");
+    assert_non_null(t);
+    uint8_t *bytes = malloc((size_t)s.map.n_bytes);
+    assert_non_null(bytes);
+    memcpy(bytes, s.map.data, (size_t)s.map.n_bytes);
+    int64_t row_bytes = t->n_bytes / t->dims[0];
+    memset(bytes + (t->data - s.map.data) + token * row_bytes, 0xFF, (size_t)row_bytes); /* NaN */
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    RUN_OK(tri_file_replace(path, bytes, (size_t)s.map.n_bytes, err));
+    free(bytes);
+    tri_safetensors_close(&s);
+    tri_arena_deinit(&arena);
+}
+
+/* Logits without a largest: the request fails, says where, and fails alone. */
+static void test_logits_that_are_not_finite(void **state) {
+    (void)state;
+    char model[RUN_PATH_BYTES], dir[RUN_PATH_BYTES];
+    make_damaged(model, 7);
+    run_scratch_dir(dir, "executor_damaged");
+    RUN_OK(tri_build(&(tri_build_options){.struct_size = sizeof(tri_build_options),
+                         .model_dir = model,
+                         .output_dir = dir,
+                         .dtype = "float32",
+                         .n_threads = 1},
+        err));
+    tri_engine *engine = open_engine(dir);
+    tri_executor *executor = NULL;
+    RUN_OK(tri_executor_create(&executor, engine,
+        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+            .max_batch_size = 4,
+            .max_seq_len = 64,
+            .n_threads = 1,
+            .manual = true},
+        err));
+    static const int32_t prompts[2][3] = {{5, 6, 8}, {5, 7, 8}};
+    uint64_t ids[4];
+    for (int i = 0; i < 4; i++) {
+        RUN_OK(tri_executor_enqueue(executor,
+            &(tri_request){.struct_size = sizeof(tri_request),
+                .input_token_ids = prompts[i % 2],
+                .n_input_token_ids = 3,
+                .max_tokens = 2,
+                .sampling_config = {.temperature = i < 2 ? 0 : 1},
+                .end_id = -1},
+            &ids[i], err));
+    }
+    for (bool did_work = true; did_work;)
+        RUN_OK(tri_executor_step(executor, &did_work, err));
+    for (int i = 0; i < 4; i++) {
+        tri_response *r = NULL;
+        RUN_OK(tri_executor_await(executor, ids[i], 0, &r, err));
+        assert_non_null(r);
+        assert_true(r->is_final);
+        if (i % 2) {
+            assert_int_equal(r->finish_reason, TRI_FINISH_ERROR);
+            assert_int_equal(r->n_output_token_ids, 0);
+            assert_non_null(strstr(r->error_msg, "not finite at token 3"));
+        } else {
+            assert_int_equal(r->finish_reason, TRI_FINISH_LENGTH);
+        }
+        tri_response_free(r);
+    }
+    tri_executor_destroy(executor);
+    tri_engine_close(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_float32_equals_transformers),
@@ -367,6 +457,7 @@ int main(void) {
         cmocka_unit_test(test_how_requests_end),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_sampling_is_reproducible),
+        cmocka_unit_test(test_logits_that_are_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,6 +167,23 @@ static void test_isa_within(void **unused) {
     assert_false(tri_isa_within("avx2", "avx3"));
 }
 
+/* What an engine needs of a CPU is what its kernels do, not what the CPU has. */
+static void test_isa_of_kernels(void **unused) {
+    (void)unused;
+    tri_kernels *kernels = all_kernels();
+    tri_error err = {0};
+    assert_string_equal(tri_kernels_isa(kernels, ""), "");
+    assert_string_equal(tri_kernels_isa(kernels, "avx2"), "avx2");
+    tri_plugin_kernel wider = {KERNEL("wider", "avx512"), .cost = cheap};
+    assert_int_equal(tri_kernels_register(kernels, &wider, &err), TRI_OK);
+    assert_string_equal(tri_kernels_isa(kernels, "avx2"), "avx2");
+    assert_string_equal(tri_kernels_isa(kernels, "amx"), "avx512");
+    assert_int_equal(tri_kernels_register(kernels, &needs_amx, &err), TRI_OK);
+    assert_string_equal(tri_kernels_isa(kernels, "avx512"), "avx512");
+    assert_string_equal(tri_kernels_isa(kernels, "amx"), "amx");
+    tri_kernels_destroy(kernels);
+}
+
 /* A constant that is still to be packed suits a kernel of panels; one packed otherwise does not. */
 static void test_layouts_of_linear(void **unused) {
     (void)unused;
@@ -215,6 +232,7 @@ int main(void) {
         cmocka_unit_test(test_none_can),
         cmocka_unit_test(test_registering),
         cmocka_unit_test(test_isa_within),
+        cmocka_unit_test(test_isa_of_kernels),
         cmocka_unit_test(test_layouts_of_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,8 @@ static const tri_step_sampling kinds[] = {
     {.temperature = 2, .top_k = 100, .top_p = 0.95f, .min_p = 0.02f},
     {.temperature = 1, .top_p = 1e-6f},
     {.temperature = 100},
+    {.temperature = 2e-38f},             /* the inverse is just finite */
+    {.temperature = 1e-39f, .top_k = 7}, /* and here it is not */
     {.repetition_penalty = 1.3f},
     {.temperature = 1, .repetition_penalty = 0.8f, .presence_penalty = 0.5f},
     {.frequency_penalty = 0.4f, .presence_penalty = -1},

@@ -427,6 +427,26 @@ static void test_paths_that_are_no_model(void **state) {
     assert_non_null(strstr(err.message, dir));
     assert_int_equal(tri_source_open(&s, "/nonexistent/x", &options, &err), TRI_E_NOT_FOUND);
     assert_int_equal(tri_source_open(&s, __FILE__, &options, &err), TRI_E_FORMAT);
+    static const struct {
+        const char *file, *content, *said;
+    } cases[] = {{"empty.gguf", "", "empty"}, {"torn.gguf", "GGU", "GGUF"},
+        {"rank0.engine", "x", "rank of an engine"}};
+    char path[700];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dir, cases[i].file);
+        golden_ok(tri_file_replace(path, cases[i].content, strlen(cases[i].content), &err), &err);
+        assert_int_not_equal(tri_source_open(&s, path, &options, &err), TRI_OK);
+        assert_non_null(strstr(err.message, cases[i].said));
+    }
+    static const char engine[] = "{\"pretrained_config\": {}, \"build_config\": {}}";
+    (void)snprintf(path, sizeof path, "%s/config.json", dir);
+    golden_ok(tri_file_replace(path, engine, strlen(engine), &err), &err);
+    assert_int_equal(tri_source_open(&s, dir, &options, &err), TRI_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "it is an engine, already built: give the model"));
+    (void)snprintf(path, sizeof path, "%s/rank0.engine", dir);
+    golden_ok(tri_path_remove_tree(path, &err), &err);
+    assert_int_equal(tri_source_open(&s, dir, &options, &err), TRI_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "rank0.engine is missing"));
     weights_remove_dir(dir);
 }
 

@@ -8,6 +8,7 @@
 #include <utf8proc.h>
 
 #include "text/unicode.h"
+#include "text/unicode_tables.h"
 
 static void sanitized(const char *bytes, size_t n, const char *want) {
     tri_buf out = {0};
@@ -55,7 +56,10 @@ static void properties(void **state) {
     int64_t n_space = 0, n_han = 0, n_latin = 0, n_common = 0;
     int32_t han = tri_unicode_script_find(TRI_STR("Han"));
     int32_t latin = tri_unicode_script_find(TRI_STR("latn"));
+    int32_t run = 0; /* ICU's runs against utf8proc */
     for (uint32_t c = 0; c <= TRI_CODE_MAX; c++) {
+        run += tri_category_runs[run + 1] >> 8 == c;
+        assert_int_equal(tri_category_runs[run] & 0xFF, tri_unicode_category(c));
         counts[tri_unicode_category(c)]++;
         n_space += tri_unicode_is_space(c);
         int32_t script = tri_unicode_script(c);
@@ -63,6 +67,7 @@ static void properties(void **state) {
         n_latin += script == latin;
         n_common += script == TRI_SCRIPT_COMMON;
     }
+    assert_int_equal(run + 1, tri_n_category_runs);
     assert_int_equal(counts[TRI_LU], 1831);
     assert_int_equal(counts[TRI_LL], 2233);
     assert_int_equal(counts[TRI_ND], 680);

@@ -1,0 +1,10 @@
+/* sort.h - Python's sorted. */
+#ifndef TRI_TEXT_JINJA_SORT_H
+#define TRI_TEXT_JINJA_SORT_H
+
+#include "text/jinja/vm.h"
+
+/* The order of n keys, stable, also when reversed; NULL: they do not compare, or no memory. */
+uint32_t *jj_sort_order(jj_vm *vm, const jj_value *keys, size_t n, bool reverse);
+
+#endif
