@@ -371,7 +371,7 @@ def unigram_tokenizer():
 
 
 def texts_of(name, seed, special):
-    return Texts(seed, special[:50], newer_properties() if name == "bert-bge" else None)
+    return Texts(seed, special[:50], newer_properties() if name in ("bert-bge", "falcon") else None)
 
 
 def family(name):
