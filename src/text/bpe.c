@@ -90,17 +90,24 @@ static int32_t find_merged(const tri_bpe *bpe, tri_str piece) {
     return tri_bpe_find(bpe, piece);
 }
 
+/* The piece that a hash most likely means, or -1. */
+static int32_t likely_piece(const tri_pieces *t, uint64_t hash) {
+    for (size_t i = (size_t)hash & t->mask;; i = (i + 1) & t->mask) {
+        if (t->slots[i].id < 0 || t->slots[i].hash == (uint32_t)(hash >> 32)) return t->slots[i].id;
+    }
+}
+
 static void prefetch_pieces(const tri_bpe *bpe, const uint64_t *hashes, int32_t n) {
     const tri_pieces *t = &bpe->table;
+    int32_t ids[2 * TRI_BPE_MERGES_AT_ONCE];
     for (int32_t i = 0; i < n; i++)
         __builtin_prefetch(&t->slots[hashes[i] & t->mask]);
     for (int32_t i = 0; i < n; i++) {
-        int32_t id = t->slots[hashes[i] & t->mask].id;
-        if (id >= 0) __builtin_prefetch(&t->pieces[id]);
+        ids[i] = likely_piece(t, hashes[i]);
+        if (ids[i] >= 0) __builtin_prefetch(&t->pieces[ids[i]]);
     }
     for (int32_t i = 0; i < n; i++) {
-        int32_t id = t->slots[hashes[i] & t->mask].id;
-        if (id >= 0) __builtin_prefetch(t->pieces[id].ptr);
+        if (ids[i] >= 0) __builtin_prefetch(t->pieces[ids[i]].ptr);
     }
 }
 
