@@ -170,7 +170,8 @@ int tri_cmd_tokenize(int argc, char **argv) {
     };
     const tri_usage usage = {.command = "trireme tokenize",
         .summary = "Turns the text on standard input into token ids.  MODEL is a directory, a "
-                   "tokenizer file or a GGUF file.",
+                   "tokenizer file or "
+                   "a\nGGUF file.",
         .synopsis = "MODEL [options]",
         .examples = "  echo -n \"Hello world\" | trireme tokenize ./Llama-3.2-1B\n"
                     "  trireme tokenize model.gguf --pieces <prompt.txt\n"

@@ -26,6 +26,11 @@ static uint32_t character_of(uint8_t byte) {
 bool tri_byte_level_undo(tri_str piece, char *out, size_t *n) {
     size_t to = 0;
     for (size_t at = 0, length; at < piece.len; at += length) {
+        if (piece.ptr[at] > 0x20 && piece.ptr[at] < 0x7F) {
+            out[to++] = piece.ptr[at];
+            length = 1;
+            continue;
+        }
         int byte = byte_of(tri_utf8_get(piece.ptr + at, &length));
         if (byte < 0) return false;
         out[to++] = (char)byte;

@@ -241,8 +241,8 @@ tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *er
     tri_arena scratch;
     sections s = {0};
     tri_arena_init(&scratch, 0);
-    tri_status rc = json.len > UINT32_MAX
-                        ? TRI_FAIL(err, TRI_E_LIMIT, "%zu bytes; at most 4 GB", json.len)
+    tri_status rc = json.len > INT32_MAX
+                        ? TRI_FAIL(err, TRI_E_LIMIT, "%zu bytes; at most 2 GB", json.len)
                         : read_sections(&s, json, &scratch, err);
     if (!rc) rc = load(t, &s, err);
     tri_json_model_deinit(&s.model);

@@ -19,11 +19,10 @@ tri_status tri_load_json_string(
 
 /* ---- load_json_model.c ---- */
 
-typedef struct tri_json_view { /* of the file, as written */
+typedef struct tri_json_view { /* a string of the file, as written; 16 bytes: there are many */
     const char *ptr;
-    uint32_t len;
+    uint32_t len : 31, escaped : 1;
     int32_t id; /* of a piece; a score's index */
-    bool escaped;
 } tri_json_view;
 
 typedef struct tri_json_model {

@@ -20,8 +20,9 @@ void tri_json_model_deinit(tri_json_model *m) {
 /* ---- reading ---- */
 
 static tri_json_view view_of(const tri_json_event *e) {
-    /* A file is smaller than 4 GB: tri_tokenizer_open sees to it. */
-    return (tri_json_view){e->raw.ptr, (uint32_t)e->raw.len, -1, e->escaped};
+    /* A file is smaller than 2 GB: tri_load_tokenizer_json sees to it. */
+    return (tri_json_view){
+        .ptr = e->raw.ptr, .len = e->raw.len & INT32_MAX, .escaped = e->escaped & 1, .id = -1};
 }
 
 static tri_status wrong(const char *what, tri_error *err) {

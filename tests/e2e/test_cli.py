@@ -15,7 +15,7 @@ import pytest
 import harness
 from harness import SMOLLM2, TRIREME, execute, family, refused, run_json, trireme
 
-COMMANDS = ["convert", "build", "refit", "inspect", "run", "bench"]
+COMMANDS = ["convert", "build", "refit", "inspect", "run", "tokenize", "detokenize", "bench"]
 
 # ---- help and flags ----
 
@@ -52,6 +52,8 @@ def test_help_names_the_flags_of_the_design():
         "refit": "engine_dir checkpoint_dir output_dir",
         "run": "prompt prompt_file max_tokens temperature top_k top_p min_p repetition_penalty "
         "seed stop raw json dtype activation_dtype",
+        "tokenize": "ids pieces json jsonl add_special_tokens parse_special threads",
+        "detokenize": "skip_special jsonl",
         "bench": "input_len output_len batch json",
     }
     for command, flags in wanted.items():

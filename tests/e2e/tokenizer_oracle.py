@@ -371,7 +371,7 @@ def unigram_tokenizer():
 
 
 def texts_of(name, seed, special):
-    return Texts(seed, special[:50], newer_properties() if name == "bert-bge" else None)
+    return Texts(seed, special[:50], newer_properties() if name in ("bert-bge", "falcon") else None)
 
 
 def family(name):
@@ -423,7 +423,8 @@ def compare(trireme, oracle, path, texts):
     # Ids in another order too: bytes that make no character, word pieces without a word.
     shuffled = random.Random(7)
     lists += [shuffled.sample(ids, len(ids)) for ids in lists[:: 4]]
-    lists += [[shuffled.randrange(oracle.get_vocab_size()) for _ in range(9)] for _ in range(len(texts) // 10)]
+    n = oracle.get_vocab_size()
+    lists += [[shuffled.randrange(n) for _ in range(9)] for _ in range(len(texts) // 10)]
     for skip in (True, False):
         ours = ask(trireme, "detokenize", path, lists, *(["--skip_special"] if skip else []))
         theirs = oracle.decode_batch(lists, skip_special_tokens=skip)
