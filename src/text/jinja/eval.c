@@ -240,7 +240,7 @@ __attribute__((noinline)) jj_value jj_eval_filter(jj_vm *vm, const jj_node *node
     }
     JJ_TRY(v);
     vm->at = node->at;
-    if (!node->builtin) return jj_fail(vm, "No filter named '%s' found.", node->name->ptr);
+    if (!node->builtin) return jj_fail(vm, "No filter named '%.*s' found.", JJ_SHOWN(node->name));
     if (!gather(vm, &node->call, v, jj_missing(), &g)) return jj_error();
     vm->at = node->at;
     return jj_builtin_call(vm, node->builtin, &g.args);
@@ -251,7 +251,7 @@ static __attribute__((noinline)) jj_value eval_test(jj_vm *vm, const jj_node *no
     jj_value v = jj_eval(vm, node->a);
     JJ_TRY(v);
     vm->at = node->at;
-    if (!node->builtin) return jj_fail(vm, "No test named '%s' found.", node->name->ptr);
+    if (!node->builtin) return jj_fail(vm, "No test named '%.*s' found.", JJ_SHOWN(node->name));
     if (!gather(vm, &node->call, v, jj_missing(), &g)) return jj_error();
     vm->at = node->at;
     return jj_builtin_call(vm, node->builtin, &g.args);
@@ -380,8 +380,8 @@ bool jj_assign(jj_vm *vm, const jj_node *target, jj_value v) {
     if (target->attr->n && target->attr->ptr[0] == '_') {
         jj_fail(vm,
             "Chat templates cannot store underscore-prefixed attributes on a namespace, but got "
-            "'%s'. Please rename the attribute.",
-            target->attr->ptr);
+            "'%.*s'. Please rename the attribute.",
+            JJ_SHOWN(target->attr));
         return false;
     }
     return jj_dict_put(vm, ns.as.ns->attrs, jj_of_str(target->attr), v);

@@ -220,6 +220,11 @@ static jj_value take_named(const jj_args *args, bool *taken, const jj_str *name)
     return jj_missing();
 }
 
+static const jj_str *name_of(const jj_function *f) {
+    static const jj_str none = {.ptr = ""};
+    return f->name ? f->name : &none;
+}
+
 static jj_value rest_named(jj_vm *vm, const jj_args *args, const bool *taken) {
     jj_dict *rest = jj_dict_new(vm, 0);
     if (!rest) return jj_error();
@@ -245,8 +250,8 @@ static bool bind_special(
     } else {
         for (int32_t i = 0; i < args->n_named; i++) {
             if (taken[i]) continue;
-            jj_fail(vm, "macro '%s' takes no keyword argument '%.*s'", f->name ? f->name->ptr : "",
-                (int)(args->names[i]->n < 60 ? args->names[i]->n : 60), args->names[i]->ptr);
+            jj_fail(vm, "macro '%.*s' takes no keyword argument '%.*s'", JJ_SHOWN(name_of(f)),
+                JJ_SHOWN(args->names[i]));
             return false;
         }
     }
@@ -258,8 +263,8 @@ static bool bind_special(
             rest->items[i] = args->v[f->n_params + i];
         own->slots[f->varargs_slot] = jj_of_tuple(rest);
     } else if (extra) {
-        jj_fail(vm, "macro '%s' takes not more than %" PRId32 " argument(s)",
-            f->name ? f->name->ptr : "", f->n_params);
+        jj_fail(vm, "macro '%.*s' takes not more than %" PRId32 " argument(s)",
+            JJ_SHOWN(name_of(f)), f->n_params);
         return false;
     }
     return !vm->rc;
@@ -411,7 +416,7 @@ static jj_flow run_node(jj_vm *vm, const jj_node *node) {
         return JJ_CONTINUED;
     default:
         vm->at = node->at;
-        jj_fail(vm, "%s", node->value.as.s->ptr);
+        jj_fail(vm, "%.*s", (int)node->value.as.s->n, node->value.as.s->ptr); /* the parser's own */
         return JJ_FAILED;
     }
 }

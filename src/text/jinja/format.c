@@ -290,7 +290,7 @@ static bool mapping_key(jj_vm *vm, percent *p, jj_value *v) {
     }
     const jj_entry *e = jj_dict_str(p->values.as.dict, key, jj_str_hash(key));
     if (!e) {
-        jj_fail(vm, "'%.*s'", (int)(key->n < 60 ? key->n : 60), key->ptr);
+        jj_fail(vm, "'%.*s'", JJ_SHOWN(key));
         return false;
     }
     *v = e->value;

@@ -190,7 +190,7 @@ static jj_value first_field(jj_vm *vm, formatter *f, jj_str *name, bool whole) {
     for (int32_t i = 0; i < f->args->n_named; i++) {
         if (jj_str_eq(f->args->names[i], name)) return f->args->named[i];
     }
-    return jj_fail(vm, "'%.*s'", (int)(name->n < 60 ? name->n : 60), name->ptr);
+    return jj_fail(vm, "'%.*s'", JJ_SHOWN(name));
 }
 
 static jj_value rest_of_field(jj_vm *vm, jj_str *field, size_t at, jj_value v) {

@@ -142,7 +142,7 @@ static int start(jj_vm *vm, jj_iter *it, bool only_if_true) {
 }
 
 static jj_value apply(jj_vm *vm, jj_iter *it, jj_value item, const char *sort) {
-    if (!it->fn) return jj_fail(vm, "No %s named '%s'.", sort, it->fn_name->ptr);
+    if (!it->fn) return jj_fail(vm, "No %s named '%.*s'.", sort, JJ_SHOWN(it->fn_name));
     it->args.v[0] = item;
     if (!jj_enter(vm)) return jj_error();
     jj_value v = jj_builtin_call(vm, it->fn, &it->args);

@@ -156,8 +156,8 @@ static tri_status parse_signature(jj_parser *p, jj_function *f) {
         TRI_TRY(parse_name_target(p, &param));
         for (int32_t i = 0; i < params.n; i++) {
             if (jj_str_eq(params.items[i]->name, param->name)) {
-                return jj_parser_fail(
-                    p, param->at, "duplicate argument '%s' in the signature", param->name->ptr);
+                return jj_parser_fail(p, param->at, "duplicate argument '%.*s' in the signature",
+                    JJ_SHOWN(param->name));
             }
         }
         TRI_TRY(jj_nodes_add(p, &params, param));

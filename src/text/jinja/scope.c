@@ -64,8 +64,8 @@ static tri_status refer(
     if (!s) {
         /* jinja2 stops here, too: the filter of a set block reads a name that nothing else does. */
         return jj_syntax(r->err, r->src, at,
-            "Tried to resolve a name to a reference that was unknown to the frame ('%s')",
-            name->ptr);
+            "Tried to resolve a name to a reference that was unknown to the frame ('%.*s')",
+            JJ_SHOWN(name));
     }
     *hops = hops_to(f->function, s->owner);
     return slot_of(r, s->owner, s->level, name, slot);
@@ -148,8 +148,8 @@ static tri_status resolve_expr(resolver *r, const frame *f, jj_node *node) {
         f = &soft;
     }
     if ((node->kind == JJ_N_FILTER || node->kind == JJ_N_TEST) && !node->builtin && !f->soft) {
-        return jj_syntax(r->err, r->src, node->at, "No %s named '%s'.",
-            node->kind == JJ_N_FILTER ? "filter" : "test", node->name->ptr);
+        return jj_syntax(r->err, r->src, node->at, "No %s named '%.*s'.",
+            node->kind == JJ_N_FILTER ? "filter" : "test", JJ_SHOWN(node->name));
     }
     TRI_TRY(resolve_expr(r, f, node->a));
     TRI_TRY(resolve_expr(r, f, node->b));

@@ -46,6 +46,8 @@ typedef struct jj_str {
     bool markup;                /* what the safe filter makes: adding to it escapes */
     struct jj_room *room;       /* of the bytes, when something may be appended in place */
 } jj_str;
+/* For "%.*s" in messages: strings end where their length says, not at a NUL. */
+#define JJ_SHOWN(s) (int)((s)->n < 60 ? (s)->n : 60), (s)->ptr
 
 typedef struct jj_room { /* bytes of one builder: used ones may be shared by many texts */
     size_t used, cap;
