@@ -10,7 +10,7 @@ def pytest_addoption(parser):
         "--binaries", default="build", help="where trireme and tests/logits are, as build/asan"
     )
     parser.addoption(
-        "--tokenizer_strings", type=int, default=10000, help="strings compared for each real vocabulary"
+        "--tokenizer_strings", type=int, default=2000, help="strings compared for each real vocabulary"
     )
 
 
