@@ -1,0 +1,30 @@
+/* queue.h - enqueueing kernels: where a launch of ours goes.
+ *
+ * What tri_plugin_launch.team points to on a CUDA device, for Trireme's own kernels.  A failure is
+ * kept, the first one, and every later call does nothing: launch callbacks have no status, whoever
+ * opened the queue looks afterwards. */
+#ifndef TRI_DEVICE_CUDA_QUEUE_H
+#define TRI_DEVICE_CUDA_QUEUE_H
+
+#include "device/cuda/driver.h"
+
+typedef struct tri_cuda_queue {
+    const tri_cu *cu;
+    tri_cu_stream stream;
+    bool overlap; /* a kernel may start while its predecessor ends: kernels wait in their code */
+    tri_cu_result result;
+} tri_cuda_queue;
+
+typedef struct tri_cuda_grid {
+    uint32_t grid_x, grid_y, block;
+    uint32_t shared_bytes; /* dynamic */
+} tri_cuda_grid;
+
+/* The kernel's only parameter is a struct, passed by value. */
+void tri_cuda_enqueue(tri_cuda_queue *queue, tri_cu_function function, const tri_cuda_grid *grid,
+    const void *arguments);
+
+/* The first failure of what was enqueued, named `what`. */
+tri_status tri_cuda_queue_status(const tri_cuda_queue *queue, const char *what, tri_error *err);
+
+#endif
