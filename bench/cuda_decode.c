@@ -27,6 +27,8 @@ enum {
     BLOCK_BYTES = 2 * KV_HEADS * BLOCK * HEAD * 2
 };
 
+static const tri_cuda_attention_desc attention_desc = {HEADS, KV_HEADS, BLOCK};
+
 typedef struct model {
     uint64_t layers[LAYERS][4]; /* qkv, o, gate_up, down */
     uint64_t norms, head, table, scale;
@@ -48,6 +50,7 @@ typedef struct step {
     tri_cuda_attention_workspace place;
     program embedding, plan, attention, linear[5];
     tri_cuda_linear_desc desc[5];
+    tri_cuda_linear_config config[5];
 } step;
 
 static program get(lab *l, const tri_cuda_program *p, tri_cuda_grid grid) {
@@ -74,11 +77,8 @@ static void enqueue_plan(lab *l, const step *s) {
 
 static void enqueue_attention(lab *l, const step *s, int32_t layer) {
     const model *m = s->m;
-    const tri_cuda_attention_arguments a = {.qkv = m->qkv,
+    tri_cuda_attention_arguments a = {.qkv = m->qkv,
         .y = m->attended,
-        .cache = m->cache + (uint64_t)(layer * m->layer_cache_bytes),
-        .block_stride = BLOCK_BYTES,
-        .v_offset = BLOCK_BYTES / 2,
         .block_tables = m->block_tables,
         .context_lens = m->context_lens,
         .items = m->work + (uint64_t)s->place.items,
@@ -90,6 +90,11 @@ static void enqueue_attention(lab *l, const step *s, int32_t layer) {
         .max_blocks = s->max_blocks,
         .n_sequences = s->n,
         .scale_log2 = 1.4426950408889634f / 11.313708498984761f};
+    tri_error err = {0};
+    if (l->cu && tri_cuda_attention_map(l->cu, &attention_desc,
+                     m->cache + (uint64_t)(layer * m->layer_cache_bytes), BLOCK_BYTES,
+                     BLOCK_BYTES / 2, m->n_blocks, &a, &err))
+        lab_die(&err);
     enqueue(l, &s->attention, &a);
 }
 
@@ -97,21 +102,21 @@ static void enqueue_linear(
     lab *l, const step *s, int32_t i, uint64_t w, uint64_t x, uint64_t y, uint64_t next_norm) {
     const model *m = s->m;
     const tri_cuda_linear_desc *d = &s->desc[i];
-    const tri_cuda_linear_arguments a = {.w = w,
-        .x = x,
-        .y = y,
+    tri_cuda_linear_arguments a = {.y = y,
         .r = m->x,
         .scale = m->scale,
         .norm_in = m->parts,
         .norm_out = m->parts,
         .next_weight = next_norm,
         .y16 = m->y16,
-        .x_stride = d->k,
         .y_stride = d->n,
         .r_stride = d->n,
         .y16_stride = d->n,
         .n_rows = s->n,
         .eps = 1e-5f};
+    tri_error err = {0};
+    if (l->cu && tri_cuda_linear_map(l->cu, d, &s->config[i], w, x, d->k, s->n, &a, &err))
+        lab_die(&err);
     enqueue(l, &s->linear[i], &a);
 }
 
@@ -166,7 +171,6 @@ static void free_weights(lab *l, model *m) {
 }
 
 static void make_model(lab *l, model *m, int64_t max_items) {
-    static const tri_cuda_attention_desc d = {HEADS, KV_HEADS, BLOCK};
     float frequencies[HEAD / 2];
     int32_t tokens[MAX_ROWS];
     m->n_blocks = 8192 + 256;
@@ -184,7 +188,7 @@ static void make_model(lab *l, model *m, int64_t max_items) {
     m->positions = lab_alloc(l, MAX_SEQUENCES * 4);
     m->frequencies = lab_alloc(l, sizeof frequencies);
     m->block_tables = lab_alloc(l, (int64_t)m->n_blocks * 4);
-    m->work = lab_alloc(l, tri_cuda_attention_place(&d, max_items, MAX_SEQUENCES).end);
+    m->work = lab_alloc(l, tri_cuda_attention_place(&attention_desc, max_items, MAX_SEQUENCES).end);
     m->x = lab_alloc(l, MAX_ROWS * WIDTH * 4);
     m->y16 = lab_alloc(l, MAX_ROWS * WIDTH * 2);
     m->qkv = lab_alloc(l, MAX_SEQUENCES * QKV * 2);
@@ -221,23 +225,28 @@ static void set_sequences(lab *l, const model *m, step *s, int32_t n, int32_t co
     free(tables);
 }
 
-static void get_attention(lab *l, step *s, int32_t split, int32_t resident, int64_t max_items) {
-    static const tri_cuda_attention_desc d = {HEADS, KV_HEADS, BLOCK};
-    tri_cuda_attention_config config = {
-        .split = split, .resident = resident, .grid = resident * l->n_multiprocessors};
+static void get_attention(
+    lab *l, step *s, int32_t stages, int32_t resident, bool early, int64_t max_items) {
+    tri_cuda_attention_config config;
+    char reason[128];
+    if (!tri_cuda_attention_choose(&attention_desc, l->n_multiprocessors, &config, reason)) exit(1);
+    config.shared_bytes += (stages - config.stages) * 2 * 32 * HEAD * 2;
+    config.stages = stages;
+    config.grid = resident * l->n_multiprocessors;
+    config.early = early;
     tri_cuda_program p;
     tri_cuda_grid grid;
-    tri_cuda_attention_program(&d, &config, &p, &grid);
+    tri_cuda_attention_program(&attention_desc, &config, &p, &grid);
     s->attention = get(l, &p, grid);
     tri_cuda_plan_program(&config, s->n, &p, &grid);
     s->plan = get(l, &p, grid);
-    s->place = tri_cuda_attention_place(&d, max_items, MAX_SEQUENCES);
+    s->place = tri_cuda_attention_place(&attention_desc, max_items, MAX_SEQUENCES);
 }
 
-static void get_linears(lab *l, step *s, bool fp8, const int32_t candidates[5]) {
+static void get_linears(lab *l, step *s, bool fp8, int32_t ahead) {
     int32_t dtype = fp8 ? TRI_F8_E4M3 : TRI_BF16;
     const tri_cuda_linear_desc descs[5] = {
-        {.n = QKV, .k = WIDTH, .norm_in = true},
+        {.n = QKV, .k = WIDTH, .norm_in = true, .late = true},
         {.n = WIDTH, .k = HEADS * HEAD, .add = true, .norm_out = true},
         {.n = INNER, .k = WIDTH, .gated = true, .norm_in = true},
         {.n = WIDTH, .k = INNER, .add = true, .norm_out = true},
@@ -247,16 +256,16 @@ static void get_linears(lab *l, step *s, bool fp8, const int32_t candidates[5]) 
         tri_cuda_linear_config config;
         tri_cuda_program p;
         tri_cuda_grid grid;
-        char reason[128];
+        tri_error err = {0};
         s->desc[i] = descs[i];
         s->desc[i].weight_dtype = dtype;
         s->desc[i].scaled = fp8;
-        if (!tri_cuda_linear_candidate(
-                &s->desc[i], s->n, l->n_multiprocessors, candidates[i], &config, reason) ||
-            reason[0])
-            exit(1);
+        if (tri_cuda_linear_choose(&s->desc[i], s->n, l->n_multiprocessors, &config, &err))
+            lab_die(&err);
+        config.ahead = ahead;
         tri_cuda_linear_program(&s->desc[i], &config, &p, &grid);
         s->linear[i] = get(l, &p, grid);
+        s->config[i] = config;
     }
     tri_cuda_program p = {.entry = "embedding"};
     tri_cuda_define(&p, "P_COLUMNS", WIDTH);
@@ -274,7 +283,7 @@ static double kv_bytes(int32_t n, int32_t context) {
 }
 
 static void measure_attention(lab *l, const model *m, double tbps, int64_t max_items) {
-    static const int32_t variants[][2] = {{256, 3}, {128, 6}, {512, 1}};
+    static const int32_t variants[][2] = {{4, 2}, {8, 1}}; /* stages, blocks */
     static const int32_t cases[][2] = {{1, 128}, {1, 1024}, {1, 8192}, {1, 32768}, {8, 128},
         {8, 1024}, {8, 8192}, {8, 32768}, {32, 128}, {32, 1024}, {32, 8192}, {128, 128},
         {128, 1024}, {256, 128}, {256, 1024}};
@@ -282,12 +291,12 @@ static void measure_attention(lab *l, const model *m, double tbps, int64_t max_i
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             step s = {.m = m};
             set_sequences(l, m, &s, cases[i][0], cases[i][1]);
-            get_attention(l, &s, variants[v][0], variants[v][1], max_items);
+            get_attention(l, &s, variants[v][0], variants[v][1], false, max_items);
             double us = lab_time(l, run_attention, &s) * 1e3 / LAYERS;
             double bytes = kv_bytes(s.n, cases[i][1]), floor_us = bytes / (tbps * 1e6);
             if (!l->cu) continue;
-            printf("attention,split %d x%d,%d,%d,%.2f,%.0f,%.3f\n", variants[v][0], variants[v][1],
-                s.n, cases[i][1], us, bytes / us / 1e3, floor_us / us);
+            printf("attention,s%d x%d,%d,%d,%.2f,%.0f,%.3f\n", variants[v][0], variants[v][1], s.n,
+                cases[i][1], us, bytes / us / 1e3, floor_us / us);
             fflush(stdout);
         }
     }
@@ -296,23 +305,21 @@ static void measure_attention(lab *l, const model *m, double tbps, int64_t max_i
 static void measure_steps(lab *l, model *m, double tbps, int64_t max_items, bool fp8) {
     static const int32_t cases[][2] = {{1, 128}, {1, 1024}, {8, 128}, {8, 1024}, {16, 128},
         {32, 128}, {32, 1024}, {64, 128}, {64, 1024}};
-    /* candidates of qkv, o, gate_up, down, head */
-    static const int32_t choices[][5] = {
-        {0, 0, 0, 0, 0}, {2, 2, 2, 2, 2}, {0, 0, 1, 0, 1}, {0, 0, 3, 0, 3}};
+    static const int32_t variants[][2] = {{0, 0}, {0, 1}, {2, 1}, {4, 1}}; /* ahead, early */
     double params = (double)LAYERS * WIDTH * (QKV + WIDTH + 3.0 * INNER) + (double)VOCAB * WIDTH;
     make_weights(l, m, fp8);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        for (size_t c = 0; c < sizeof choices / sizeof choices[0]; c++) {
+        for (size_t c = 0; c < sizeof variants / sizeof variants[0]; c++) {
             step s = {.m = m};
             set_sequences(l, m, &s, cases[i][0], cases[i][1]);
-            get_attention(l, &s, 256, 3, max_items);
-            get_linears(l, &s, fp8, choices[c]);
+            get_attention(l, &s, 4, 2, variants[c][1], max_items);
+            get_linears(l, &s, fp8, variants[c][0]);
             double ms = lab_time(l, run_step, &s);
             double bytes = params * (fp8 ? 1 : 2) + LAYERS * kv_bytes(s.n, cases[i][1]);
             if (!l->cu) continue;
-            printf("step,%s %d%d%d%d%d,%d,%d,%.1f,%.0f,%.3f\n", fp8 ? "e4m3" : "bf16",
-                choices[c][0], choices[c][1], choices[c][2], choices[c][3], choices[c][4], s.n,
-                cases[i][1], ms * 1e3, bytes / ms / 1e6, bytes / (tbps * 1e9) / ms);
+            printf("step,%s ahead %d early %d,%d,%d,%.1f,%.0f,%.3f\n", fp8 ? "e4m3" : "bf16",
+                variants[c][0], variants[c][1], s.n, cases[i][1], ms * 1e3, bytes / ms / 1e6,
+                bytes / (tbps * 1e9) / ms);
             fflush(stdout);
         }
     }

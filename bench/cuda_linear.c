@@ -46,6 +46,7 @@ typedef struct memory {
 typedef struct chain {
     const layer *layer;
     tri_cuda_linear_desc desc;
+    tri_cuda_linear_config config;
     tri_cu_function function;
     tri_cuda_grid grid;
     const memory *memory;
@@ -57,15 +58,17 @@ typedef struct chain {
 static void run_chain(lab *l, void *arg) {
     const chain *c = arg;
     for (int32_t i = 0; i < c->n; i++) {
-        const tri_cuda_linear_arguments a = {.w = c->memory->pool + (uint64_t)(i * c->weight_bytes),
-            .x = c->memory->x,
-            .y = c->memory->y,
+        tri_cuda_linear_arguments a = {.y = c->memory->y,
             .r = c->memory->r,
             .scale = c->memory->scale,
-            .x_stride = c->desc.k,
             .y_stride = c->desc.n,
             .r_stride = c->desc.n,
             .n_rows = c->m};
+        uint64_t w = c->memory->pool + (uint64_t)(i * c->weight_bytes);
+        tri_error err = {0};
+        if (l->cu && tri_cuda_linear_map(
+                         l->cu, &c->desc, &c->config, w, c->memory->x, c->desc.k, c->m, &a, &err))
+            lab_die(&err);
         lab_enqueue(l, c->function, &c->grid, &a);
     }
 }
@@ -85,14 +88,18 @@ static void time_candidates(lab *l, chain *c, const char *dtype, double tbps) {
     for (int32_t i = 0;
          tri_cuda_linear_candidate(&c->desc, c->m, l->n_multiprocessors, i, &config, reason); i++) {
         if (reason[0]) continue;
-        tri_cuda_program program;
-        char name[64];
-        tri_cuda_linear_program(&c->desc, &config, &program, &c->grid);
-        c->function = lab_function(l, &program, c->grid.shared_bytes);
-        (void)snprintf(name, sizeof name, "stream t%d c%d w%d s%d", config.tiles, config.chunk,
-            config.row_warps, config.stages);
-        double ms = lab_time(l, run_chain, c);
-        if (l->cu) print_row(c, name, dtype, ms, tbps);
+        for (int32_t ahead = 0; ahead <= (i == 0 || i == 2 ? 4 : 0); ahead += 2) {
+            config.ahead = ahead;
+            tri_cuda_program program;
+            char name[64];
+            tri_cuda_linear_program(&c->desc, &config, &program, &c->grid);
+            c->config = config;
+            c->function = lab_function(l, &program, c->grid.shared_bytes);
+            (void)snprintf(name, sizeof name, "stream t%d c%d s%d a%d", config.tiles, config.chunk,
+                config.stages, config.ahead);
+            double ms = lab_time(l, run_chain, c);
+            if (l->cu) print_row(c, name, dtype, ms, tbps);
+        }
     }
 }
 

@@ -59,6 +59,16 @@ typedef struct tri_cu_launch { /* CUlaunchConfig */
     uint32_t n_attributes;
 } tri_cu_launch;
 
+typedef struct tri_cu_tensor_map { /* CUtensorMap */
+    _Alignas(64) uint64_t words[16];
+} tri_cu_tensor_map;
+enum { /* of tensor maps */
+    TRI_CU_MAP_U8 = 0,
+    TRI_CU_MAP_BF16 = 9,
+    TRI_CU_MAP_SWIZZLE_128 = 3,
+    TRI_CU_MAP_PROMOTE_256 = 3
+};
+
 /* FN(member, symbol, parameters) */
 #define TRI_CU_FUNCTIONS(FN)                                                                       \
     FN(init, "cuInit", (uint32_t flags))                                                           \
@@ -104,6 +114,10 @@ typedef struct tri_cu_launch { /* CUlaunchConfig */
     FN(module_function, "cuModuleGetFunction",                                                     \
         (tri_cu_function *, tri_cu_module, const char *name))                                      \
     FN(function_set, "cuFuncSetAttribute", (tri_cu_function, int attribute, int value))            \
+    FN(tensor_map, "cuTensorMapEncodeTiled",                                                       \
+        (tri_cu_tensor_map *, int dtype, uint32_t rank, void *address, const uint64_t *dims,       \
+            const uint64_t *strides_bytes, const uint32_t *box, const uint32_t *steps,             \
+            int interleave, int swizzle, int promotion, int fill))                                 \
     FN(launch, "cuLaunchKernelEx",                                                                 \
         (const tri_cu_launch *, tri_cu_function, void **parameters, void **extra))
 

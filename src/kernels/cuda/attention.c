@@ -6,7 +6,13 @@ enum {
     HEAD = 128,
     MAX_GROUP = 8,
     SPLIT = 256,
-    THREADS = 384, /* resident a multiprocessor: what registers allow without a spill */
+    SLAB = 32,
+    COPY_THREADS = 32,
+    WARPS = 4,
+    STAGES = 4,
+    STAGE_BYTES = 2 * SLAB * HEAD * 2,
+    ROW_BYTES = HEAD * 2,
+    RESIDENT = 2, /* blocks a multiprocessor */
     PLAN_THREADS = 1024,
     ALIGN = 256
 };
@@ -20,14 +26,45 @@ bool tri_cuda_attention_choose(const tri_cuda_attention_desc *desc, int32_t n_mu
             (int)desc->n_heads, (int)desc->n_kv_heads, MAX_GROUP);
         return false;
     }
-    if (desc->tokens_per_block < 1) {
-        (void)snprintf(reason, 128, "cache blocks of %d tokens", (int)desc->tokens_per_block);
+    int32_t block = desc->tokens_per_block;
+    if (block != 8 && block != 16 && (block < SLAB || block % SLAB)) {
+        (void)snprintf(reason, 128, "cache blocks of %d tokens; 8, 16 or a multiple of 32 are due",
+            (int)block);
         return false;
     }
-    int32_t resident = THREADS / (SPLIT / 2);
-    *config = (tri_cuda_attention_config){
-        .split = SPLIT, .resident = resident, .grid = n_multiprocessors * resident};
+    *config = (tri_cuda_attention_config){.split = SPLIT,
+        .warps = WARPS,
+        .stages = STAGES,
+        .grid = n_multiprocessors * RESIDENT,
+        .shared_bytes = STAGES * STAGE_BYTES + 1024};
     return true;
+}
+
+tri_status tri_cuda_attention_map(const tri_cu *cu, const tri_cuda_attention_desc *desc,
+    uint64_t cache, int64_t block_stride_bytes, int64_t v_offset_bytes, int64_t n_blocks,
+    tri_cuda_attention_arguments *arguments, tri_error *err) {
+    if (block_stride_bytes % ROW_BYTES || v_offset_bytes % ROW_BYTES || cache % 16) {
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+            "attention: cache blocks of %" PRId64 " bytes, v %" PRId64
+            " further, are no whole rows of %d bytes",
+            block_stride_bytes, v_offset_bytes, ROW_BYTES);
+    }
+    int64_t n_rows = n_blocks * (block_stride_bytes / ROW_BYTES);
+    if (n_rows > INT32_MAX) {
+        return TRI_FAIL(
+            err, TRI_E_LIMIT, "attention: a cache of %" PRId64 " rows, at most 2^31 - 1", n_rows);
+    }
+    int32_t unit = desc->tokens_per_block < SLAB ? desc->tokens_per_block : SLAB;
+    const uint64_t dims[3] = {HEAD / 2, (uint64_t)n_rows, 2}, strides[2] = {ROW_BYTES, HEAD};
+    const uint32_t box[3] = {HEAD / 2, (uint32_t)unit, 2}, steps[3] = {1, 1, 1};
+    TRI_CU_TRY(cu,
+        tensor_map(&arguments->cache_map, TRI_CU_MAP_BF16, 3, (void *)(uintptr_t)cache, dims,
+            strides, box, steps, 0, TRI_CU_MAP_SWIZZLE_128, TRI_CU_MAP_PROMOTE_256, 0),
+        "attention: tensor map", err);
+    arguments->cache = cache;
+    arguments->block_rows = block_stride_bytes / ROW_BYTES;
+    arguments->v_rows = v_offset_bytes / ROW_BYTES;
+    return TRI_OK;
 }
 
 static int64_t place(int64_t *end, int64_t n_bytes) {
@@ -56,9 +93,13 @@ void tri_cuda_attention_program(const tri_cuda_attention_desc *desc,
     tri_cuda_define(program, "P_KV_HEADS", desc->n_kv_heads);
     tri_cuda_define(program, "P_SPLIT", config->split);
     tri_cuda_define(program, "P_BLOCK", desc->tokens_per_block);
-    tri_cuda_define(program, "P_RESIDENT", config->resident);
-    *grid = (tri_cuda_grid){
-        .grid_x = (uint32_t)config->grid, .grid_y = 1, .block = (uint32_t)(config->split / 2)};
+    tri_cuda_define(program, "P_WARPS", config->warps);
+    tri_cuda_define(program, "P_STAGES", config->stages);
+    tri_cuda_define(program, "P_EARLY", config->early);
+    *grid = (tri_cuda_grid){.grid_x = (uint32_t)config->grid,
+        .grid_y = 1,
+        .block = (uint32_t)config->warps * 32 + COPY_THREADS,
+        .shared_bytes = (uint32_t)config->shared_bytes};
 }
 
 void tri_cuda_plan_program(const tri_cuda_attention_config *config, int32_t n_sequences,

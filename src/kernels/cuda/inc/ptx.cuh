@@ -70,16 +70,31 @@ DEVICE void copy_bulk(u32 to, const void *from, u32 n_bytes, u32 barrier) {
         "l"(from), "r"(n_bytes), "r"(barrier)
         : "memory");
 }
-/* The same for bytes read once: first to leave L2. */
-DEVICE void copy_bulk_once(u32 to, const void *from, u32 n_bytes, u32 barrier, u64 policy) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-                 "[%0], [%1], %2, [%3], %4;" ::"r"(to),
-        "l"(from), "r"(n_bytes), "r"(barrier), "l"(policy)
+/* A box of a tensor, at (x, y, z) of its map; what lies outside the tensor arrives as zeros and
+ * counts.  128-byte swizzle: `to` is 1024-byte aligned, and 16-byte piece p of line r is at p ^ r % 8. */
+DEVICE void copy_box(u32 to, const void *map, int x, int y, int z, u32 barrier, u64 policy) {
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
+        "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier), "l"(policy)
         : "memory");
+}
+/* The same box, to L2 only. */
+DEVICE void prefetch_box(const void *map, int x, int y, int z) {
+    asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global [%0, {%1, %2, %3}];" ::"l"(map), "r"(x),
+        "r"(y), "r"(z)
+        : "memory");
+}
+DEVICE void prefetch_map(const void *map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 DEVICE u64 policy_evict_first(void) {
     u64 policy;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+DEVICE u64 policy_evict_last(void) {
+    u64 policy;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
     return policy;
 }
 /* Global writes of other kernels, made by ordinary stores, before the copy engine reads them. */
