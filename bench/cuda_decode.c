@@ -46,7 +46,7 @@ typedef struct program {
 typedef struct step {
     const model *m;
     int32_t n, max_blocks;
-    bool only_attention;
+    bool no_attention; /* what it costs: left out */
     tri_cuda_attention_workspace place;
     program embedding, plan, attention, linear[5];
     tri_cuda_linear_desc desc[5];
@@ -136,7 +136,7 @@ static void run_step(lab *l, void *arg) {
     for (int32_t i = 0; i < LAYERS; i++) {
         uint64_t norm = m->norms + (uint64_t)(2 * i * WIDTH) * 2;
         enqueue_linear(l, s, 0, m->layers[i][0], m->y16, m->qkv, 0);
-        enqueue_attention(l, s, i);
+        if (!s->no_attention) enqueue_attention(l, s, i);
         enqueue_linear(l, s, 1, m->layers[i][1], m->attended, m->x, norm + WIDTH * 2);
         enqueue_linear(l, s, 2, m->layers[i][2], m->y16, m->inner, 0);
         enqueue_linear(l, s, 3, m->layers[i][3], m->inner, m->x, norm + 2 * WIDTH * 2);
@@ -230,7 +230,7 @@ static void get_attention(
     tri_cuda_attention_config config;
     char reason[128];
     if (!tri_cuda_attention_choose(&attention_desc, l->n_multiprocessors, &config, reason)) exit(1);
-    config.shared_bytes += (stages - config.stages) * 2 * 32 * HEAD * 2;
+    config.shared_bytes += (stages - config.stages) * 2 * 16 * HEAD * 2;
     config.stages = stages;
     config.grid = resident * l->n_multiprocessors;
     config.early = early;
@@ -283,7 +283,7 @@ static double kv_bytes(int32_t n, int32_t context) {
 }
 
 static void measure_attention(lab *l, const model *m, double tbps, int64_t max_items) {
-    static const int32_t variants[][2] = {{4, 2}, {8, 1}}; /* stages, blocks */
+    static const int32_t variants[][2] = {{8, 3}, {4, 3}}; /* stages, blocks */
     static const int32_t cases[][2] = {{1, 128}, {1, 1024}, {1, 8192}, {1, 32768}, {8, 128},
         {8, 1024}, {8, 8192}, {8, 32768}, {32, 128}, {32, 1024}, {32, 8192}, {128, 128},
         {128, 1024}, {256, 128}, {256, 1024}};
@@ -305,21 +305,22 @@ static void measure_attention(lab *l, const model *m, double tbps, int64_t max_i
 static void measure_steps(lab *l, model *m, double tbps, int64_t max_items, bool fp8) {
     static const int32_t cases[][2] = {{1, 128}, {1, 1024}, {8, 128}, {8, 1024}, {16, 128},
         {32, 128}, {32, 1024}, {64, 128}, {64, 1024}};
-    static const int32_t variants[][2] = {{0, 0}, {0, 1}, {2, 1}, {4, 1}}; /* ahead, early */
+    static const int32_t variants[][3] = {
+        {0, 1, 1}, {2, 1, 1}, {0, 1, 0}, {2, 1, 0}}; /* ahead, early, attention */
     double params = (double)LAYERS * WIDTH * (QKV + WIDTH + 3.0 * INNER) + (double)VOCAB * WIDTH;
     make_weights(l, m, fp8);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         for (size_t c = 0; c < sizeof variants / sizeof variants[0]; c++) {
-            step s = {.m = m};
+            step s = {.m = m, .no_attention = !variants[c][2]};
             set_sequences(l, m, &s, cases[i][0], cases[i][1]);
-            get_attention(l, &s, 4, 2, variants[c][1], max_items);
+            get_attention(l, &s, 8, 3, variants[c][1], max_items);
             get_linears(l, &s, fp8, variants[c][0]);
             double ms = lab_time(l, run_step, &s);
             double bytes = params * (fp8 ? 1 : 2) + LAYERS * kv_bytes(s.n, cases[i][1]);
             if (!l->cu) continue;
-            printf("step,%s ahead %d early %d,%d,%d,%.1f,%.0f,%.3f\n", fp8 ? "e4m3" : "bf16",
-                variants[c][0], variants[c][1], s.n, cases[i][1], ms * 1e3, bytes / ms / 1e6,
-                bytes / (tbps * 1e9) / ms);
+            printf("step,%s ahead %d early %d attention %d,%d,%d,%.1f,%.0f,%.3f\n",
+                fp8 ? "e4m3" : "bf16", variants[c][0], variants[c][1], variants[c][2], s.n,
+                cases[i][1], ms * 1e3, bytes / ms / 1e6, bytes / (tbps * 1e9) / ms);
             fflush(stdout);
         }
     }

@@ -88,7 +88,7 @@ static void time_candidates(lab *l, chain *c, const char *dtype, double tbps) {
     for (int32_t i = 0;
          tri_cuda_linear_candidate(&c->desc, c->m, l->n_multiprocessors, i, &config, reason); i++) {
         if (reason[0]) continue;
-        for (int32_t ahead = 0; ahead <= (i == 0 || i == 2 ? 4 : 0); ahead += 2) {
+        for (int32_t ahead = 0; ahead <= (i == 0 ? 2 : 0); ahead += 2) {
             config.ahead = ahead;
             tri_cuda_program program;
             char name[64];

@@ -6,13 +6,13 @@ enum {
     HEAD = 128,
     MAX_GROUP = 8,
     SPLIT = 256,
-    SLAB = 32,
+    SLAB = 16,
     COPY_THREADS = 32,
     WARPS = 4,
-    STAGES = 4,
+    STAGES = 8,
     STAGE_BYTES = 2 * SLAB * HEAD * 2,
     ROW_BYTES = HEAD * 2,
-    RESIDENT = 2, /* blocks a multiprocessor */
+    RESIDENT = 3, /* blocks a multiprocessor: registers and the ring */
     PLAN_THREADS = 1024,
     ALIGN = 256
 };
@@ -27,14 +27,15 @@ bool tri_cuda_attention_choose(const tri_cuda_attention_desc *desc, int32_t n_mu
         return false;
     }
     int32_t block = desc->tokens_per_block;
-    if (block != 8 && block != 16 && (block < SLAB || block % SLAB)) {
-        (void)snprintf(reason, 128, "cache blocks of %d tokens; 8, 16 or a multiple of 32 are due",
-            (int)block);
+    if (block != 8 && (block < SLAB || block % SLAB)) {
+        (void)snprintf(
+            reason, 128, "cache blocks of %d tokens; 8 or a multiple of 16 are due", (int)block);
         return false;
     }
     *config = (tri_cuda_attention_config){.split = SPLIT,
         .warps = WARPS,
         .stages = STAGES,
+        .resident = RESIDENT,
         .grid = n_multiprocessors * RESIDENT,
         .shared_bytes = STAGES * STAGE_BYTES + 1024};
     return true;
@@ -77,7 +78,7 @@ tri_cuda_attention_workspace tri_cuda_attention_place(
     const tri_cuda_attention_desc *desc, int64_t max_items, int64_t max_sequences) {
     tri_cuda_attention_workspace w = {0};
     int64_t parts = max_items * desc->n_heads;
-    w.items = place(&w.end, max_items * 8);
+    w.items = place(&w.end, max_items * 16);
     w.first_item = place(&w.end, (max_sequences + 1) * 4);
     w.rotations = place(&w.end, max_sequences * HEAD / 2 * 8);
     w.parts = place(&w.end, parts * HEAD * 4);
@@ -95,6 +96,7 @@ void tri_cuda_attention_program(const tri_cuda_attention_desc *desc,
     tri_cuda_define(program, "P_BLOCK", desc->tokens_per_block);
     tri_cuda_define(program, "P_WARPS", config->warps);
     tri_cuda_define(program, "P_STAGES", config->stages);
+    tri_cuda_define(program, "P_RESIDENT", config->resident);
     tri_cuda_define(program, "P_EARLY", config->early);
     *grid = (tri_cuda_grid){.grid_x = (uint32_t)config->grid,
         .grid_y = 1,

@@ -3,7 +3,7 @@
  * step_plan runs once a step: it lists (sequence, chunk) items and the angles of rope.
  * attention_decode runs in each layer: rope of q and k, k and v into the cache, attention.
  *
- * numerics  chunks of `split` positions from 0, slabs of 32 within: a sequence's result does not
+ * numerics  chunks of `split` positions from 0, slabs of 16 within: a sequence's result does not
  *           depend on the others */
 #ifndef TRI_KERNELS_CUDA_ATTENTION_H
 #define TRI_KERNELS_CUDA_ATTENTION_H
@@ -17,9 +17,10 @@ typedef struct tri_cuda_attention_desc {
 } tri_cuda_attention_desc;
 
 typedef struct tri_cuda_attention_config {
-    int32_t split;  /* positions a chunk */
-    int32_t warps;  /* slabs of 32 are dealt to them */
-    int32_t stages; /* places for slabs, a multiple of warps */
+    int32_t split;    /* positions a chunk */
+    int32_t warps;    /* slabs of 16 are dealt to them */
+    int32_t stages;   /* places for slabs, a multiple of warps */
+    int32_t resident; /* blocks a multiprocessor */
     int32_t grid;
     bool early;           /* the kernel before it is `late`: see attention_decode.cu */
     int32_t shared_bytes; /* dynamic */

@@ -3,25 +3,27 @@
  * Shapes   qkv [S, (H + 2 G) D] bf16, q | k | v; paged cache as in plugin.h, bf16, also as a tensor map
  *          of its rows of D; y [S, H D] bf16.  H = P_GROUP G, D = 128
  * Math     rope of pairs (i, i + D / 2) in float32, rounded to bf16; scores float32; softmax by slab
- *          of 32 positions, weights rounded to bf16 for the product with v, float32 sums; slabs
- *          merged in order to chunks of P_SPLIT from position 0, chunks to the result in an order
- *          that their number fixes.  So nothing depends on other sequences
+ *          of 16 positions, weights rounded to bf16 for the product with v, float32 sums; every
+ *          P_WARPS-th slab of a chunk merged in order, these in order to chunks of P_SPLIT from
+ *          position 0, chunks to the result in an order that their number fixes.  So nothing
+ *          depends on other sequences
  * Grid     (any): blocks take (item, kv head) pairs in turn, items as step_plan lists them.  The
  *          block that ends a sequence's last missing chunk merges them.  Block P_WARPS * 32 + 32:
  *          slabs are dealt to warps in turn, and one more warp copies them to P_STAGES places.  A
  *          place belongs to one warp, which so sees each of its barrier's phases end
- * Defines  P_HEADS = H, P_KV_HEADS = G, P_SPLIT, P_BLOCK tokens a cache block, P_WARPS, P_STAGES, P_EARLY
- *          (what kernels before the last one wrote may be read before the wait: step_plan's items
- *          and the cache without the step's tokens)           from kernels/cuda/attention.c
- * Needs    P_SPLIT % 32 == 0, H / G <= 8, P_BLOCK a multiple of 32 or 8 or 16, at most P_SPLIT / 32 *
- *          D chunks a sequence, P_STAGES a multiple of P_WARPS, every position below the context mapped; the step's token is at
- *          position context_lens[s] - 1
+ * Defines  P_HEADS = H, P_KV_HEADS = G, P_SPLIT, P_BLOCK tokens a cache block, P_WARPS, P_STAGES,
+ *          P_RESIDENT blocks a multiprocessor, P_EARLY (what kernels before the last one wrote may
+ *          be read before the wait: step_plan's items and the cache without the step's tokens)
+ *                                                               from kernels/cuda/attention.c
+ * Needs    P_SPLIT % 16 == 0, H / G <= 8, P_BLOCK 8 or a multiple of 16, P_STAGES a multiple of
+ *          P_WARPS, at most P_WARPS * D chunks a sequence, every position below the context mapped;
+ *          the step's token is at position context_lens[s] - 1
  * Bound    memory: 4 G D bytes a position */
 #include "ptx.cuh"
 
 #define D 128
 #define HALF (D / 2)
-#define SLAB 32
+#define SLAB 16
 #define GROUP (P_HEADS / P_KV_HEADS)
 #define N_SLABS (P_SPLIT / SLAB)
 #define CONSUMERS (P_WARPS * 32)
@@ -46,7 +48,7 @@ typedef struct attention_arguments {
     i64 block_rows, v_rows; /* rows of D from a block to the next, from k to v */
     const int *block_tables;
     const int *context_lens;
-    const int2 *items;
+    const int4 *items;
     const int *first_item;
     const float2 *rotations; /* [S, D / 2] */
     float *parts;            /* [items, G, GROUP, D] unnormalised */
@@ -65,11 +67,11 @@ DEVICE item item_of(const attention_arguments *a, int work) {
     item it;
     it.index = work / P_KV_HEADS;
     it.head = work % P_KV_HEADS;
-    int2 entry = a->items[it.index];
+    int4 entry = a->items[it.index];
     it.sequence = entry.x;
     it.chunk = entry.y;
-    it.context = a->context_lens[it.sequence];
-    it.n_chunks = (it.context + P_SPLIT - 1) / P_SPLIT;
+    it.context = entry.z;
+    it.n_chunks = entry.w;
     int left = it.context - it.chunk * P_SPLIT;
     it.n_slabs = left < P_SPLIT ? (left + SLAB - 1) / SLAB : N_SLABS;
     it.blocks = a->block_tables + (i64)it.sequence * a->max_blocks;
@@ -101,18 +103,22 @@ DEVICE void rotate(u32 *low, u32 *high, float2 r0, float2 r1) {
 
 /* ---- the copying warp ---- */
 
-/* The new token's k, turned, and v to their places.  Lane i has elements 2i and 2i + 1 of each half. */
+/* One head turned, from qkv: lane i has elements 2i and 2i + 1 of each half. */
+DEVICE void turn(const attention_arguments *a, const item *it, int head, int lane, u32 *low, u32 *high) {
+    const u32 *x = (const u32 *)(a->qkv + (i64)it->sequence * ROW + head * D);
+    float4 r = *(const float4 *)(a->rotations + it->sequence * HALF + lane * 2);
+    *low = x[lane];
+    *high = x[lane + 32];
+    rotate(low, high, make_float2(r.x, r.y), make_float2(r.z, r.w));
+}
+
+/* The new token's k, turned, and v to their places.  One warp. */
 DEVICE void write_new(const attention_arguments *a, const item *it, int lane) {
-    const u16 *row = a->qkv + (i64)it->sequence * ROW;
-    const u32 *k = (const u32 *)(row + (P_HEADS + it->head) * D);
-    const u32 *v = (const u32 *)(row + (P_HEADS + P_KV_HEADS + it->head) * D);
-    const float2 *r = a->rotations + it->sequence * HALF + lane * 2;
-    u32 low = k[lane], high = k[lane + 32];
+    const u32 *v = (const u32 *)(a->qkv + (i64)it->sequence * ROW +
+                                 (P_HEADS + P_KV_HEADS + it->head) * D);
     u32 *to = (u32 *)(a->cache + key_row(a, it, it->context - 1) * ROW_BYTES);
     u32 *v_to = to + a->v_rows * (ROW_BYTES / 4);
-    rotate(&low, &high, r[0], r[1]);
-    to[lane] = low;
-    to[lane + 32] = high;
+    turn(a, it, P_HEADS + it->head, lane, &to[lane], &to[lane + 32]);
     v_to[lane] = v[lane];
     v_to[lane + 32] = v[lane + 32];
 }
@@ -162,41 +168,38 @@ DEVICE int spread(int g) {
     return g >> 1 | (g & 1) << 2;
 }
 
-/* 16-byte piece `piece` of 16 of row `row` of k (or v) of a slab in a stage. */
-DEVICE uint4 load_piece(u32 rows, int row, int piece) {
-    u32 unit = rows + row / UNIT * UNIT_BYTES, in = row % UNIT;
-    return load_shared_16(unit + (piece / 8 * UNIT + in) * 128 + ((piece % 8 ^ (row & 7)) << 4));
-}
+/* Bytes of row `row` of a slab from its first, in the first half; the second is UNIT lines on. */
+#define ROW_AT(row) ((row) / UNIT * UNIT_BYTES + (row) % UNIT * 128)
 
-/* q of the group's head g, lane t: four pieces of 8 elements at 32 p + 8 t. */
-DEVICE void load_q(const attention_arguments *a, const item *it, int g, int t, uint4 q[4]) {
-    if (g >= GROUP) {
-        for (int p = 0; p < 4; p++)
-            q[p] = make_uint4(0, 0, 0, 0);
-        return;
-    }
-    const u16 *row = a->qkv + (i64)it->sequence * ROW + (it->head * GROUP + g) * D + t * 8;
-    const float2 *r = a->rotations + it->sequence * HALF + t * 8;
-#pragma unroll
-    for (int p = 0; p < 4; p++)
-        q[p] = *(const uint4 *)(row + p * 32);
-#pragma unroll
-    for (int p = 0; p < 2; p++) {
-        rotate(&q[p].x, &q[p + 2].x, r[p * 32 + 0], r[p * 32 + 1]);
-        rotate(&q[p].y, &q[p + 2].y, r[p * 32 + 2], r[p * 32 + 3]);
-        rotate(&q[p].z, &q[p + 2].z, r[p * 32 + 4], r[p * 32 + 5]);
-        rotate(&q[p].w, &q[p + 2].w, r[p * 32 + 6], r[p * 32 + 7]);
+/* The group's heads of q, turned, to shared memory: [GROUP][D]. */
+DEVICE void put_q(const attention_arguments *a, const item *it, u32 *rows, int warp, int lane) {
+    for (int h = warp; h < GROUP; h += P_WARPS) {
+        u32 low, high;
+        turn(a, it, it->head * GROUP + h, lane, &low, &high);
+        rows[h * HALF + lane] = low;
+        rows[h * HALF + lane + 32] = high;
     }
 }
 
-/* Scores of 8 positions from row `row`, left of which are there: s[0], s[1] of head g at rows t and
- * t + 4 from there. */
+/* Head g for lane t: four pieces of 8 elements at 32 p + 8 t; zeros behind the group. */
+DEVICE void load_q(u32 rows, int g, int t, uint4 q[4]) {
+#pragma unroll
+    for (int p = 0; p < 4; p++) {
+        q[p] = load_shared_16(rows + (g < GROUP ? g : 0) * ROW_BYTES + p * 64 + t * 16);
+        if (g >= GROUP) q[p] = make_uint4(0, 0, 0, 0);
+    }
+}
+
+/* Scores of the 8 positions from row `row`, 0 or 8; `left` of the slab are there: s[0], s[1] of head
+ * g at rows t and t + 4 from there.  Lane g reads row spread(g), its pieces t and t + 4 of each half:
+ * addresses that differ in bit 6, since the swizzle is by exclusive or. */
 DEVICE void score(u32 keys, const uint4 q[4], int row, int left, int lane, float scale, float s[2]) {
-    int g = lane / 4, t = lane % 4;
+    int t = lane % 4, own = spread(lane / 4);
+    u32 at = keys + ROW_AT(row) + own * 128 + ((t ^ own) << 4);
     float d[4] = {};
 #pragma unroll
     for (int p = 0; p < 4; p++) {
-        uint4 b = load_piece(keys, row + spread(g), p * 4 + t);
+        uint4 b = load_shared_16((p % 2 ? at ^ 64 : at) + p / 2 * UNIT * 128);
         mma_bf16(d, q[p].x, 0, q[p].y, 0, b.x, b.y);
         mma_bf16(d, q[p].z, 0, q[p].w, 0, b.z, b.w);
     }
@@ -206,16 +209,16 @@ DEVICE void score(u32 keys, const uint4 q[4], int row, int left, int lane, float
 
 /* out [D, heads] += v of 16 positions times their weights.  Of tile 4 h + w, row g is element
  * 64 h + 8 spread(g) + 2 w and row g + 8 the one after it. */
-DEVICE void weigh(u32 values, u32 p0, u32 p1, int row, int left, int lane, float out[8][4]) {
-    int g = lane / 4, t = lane % 4;
+DEVICE void weigh(u32 values, u32 p0, u32 p1, int left, int lane, float out[8][4]) {
+    int t = lane % 4;
+    u32 at = values + t * 128 + ((spread(lane / 4) ^ t) << 4);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         uint4 v[4];
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            int from = row + i * 4 + t; /* rows behind the context may hold anything, also NaN */
-            v[i] = load_piece(values, from, h * 8 + spread(g));
-            if (from >= left) v[i] = make_uint4(0, 0, 0, 0);
+        for (int i = 0; i < 4; i++) { /* rows behind the context may hold anything, also NaN */
+            v[i] = load_shared_16((i % 2 ? at ^ 64 : at) + ROW_AT(i * 4) + h * UNIT * 128);
+            if (i * 4 + t >= left) v[i] = make_uint4(0, 0, 0, 0);
         }
 #define PAIR(i, word, half) __byte_perm(v[i].word, v[i + 1].word, half ? 0x7632 : 0x5410)
 #define TILE(w, word)                                                                              \
@@ -230,42 +233,55 @@ DEVICE void weigh(u32 values, u32 p0, u32 p1, int row, int left, int lane, float
     }
 }
 
-/* One slab: its max (base 2), sum and weighted v to shared memory. */
-DEVICE void slab(u32 keys, const uint4 q[4], int left, int lane, float scale, float *out_rows,
-    float2 *sums) {
-    int g = lane / 4, t = lane % 4;
-    float s[4][2] = {}, out[8][4] = {}, most = MINUS_INFINITY, sum = 0.0f;
-    u32 p[4];
-#pragma unroll 1 /* else all k is loaded at once, and registers spill */
-    for (int row = 0; row < SLAB; row += 16) {
-#pragma unroll
-        for (int j = 0; j < 2; j++) {
-            s[j][0] = s[2 + j][0];
-            s[j][1] = s[2 + j][1];
-            score(keys, q, row + j * 8, left, lane, scale, s[2 + j]);
-            most = fmaxf(most, fmaxf(s[2 + j][0], s[2 + j][1]));
-        }
-    }
+typedef struct softmax { /* of the positions so far; of head lane / 4 */
+    float most, sum;     /* max in base 2 */
+    float out[8][4];     /* of heads 2 t and 2 t + 1, as weigh leaves it */
+} softmax;
+
+/* One slab of 16 positions, `left` of them there, more. */
+DEVICE void add_slab(softmax *f, u32 keys, const uint4 q[4], int left, int lane, float scale) {
+    int t = lane % 4;
+    float s[2][2], most = f->most;
+    score(keys, q, 0, left, lane, scale, s[0]);
+    score(keys, q, 8, left, lane, scale, s[1]);
+    most = fmaxf(fmaxf(most, fmaxf(s[0][0], s[0][1])), fmaxf(s[1][0], s[1][1]));
     most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
     most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+    float keep = exp2f(f->most - most), e[4], sum = 0.0f;
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-        float e0 = exp2f(s[j][0] - most), e1 = exp2f(s[j][1] - most);
-        sum += e0 + e1;
-        p[j] = pack_bf16(e0, e1);
+    for (int i = 0; i < 4; i++) {
+        e[i] = exp2f(s[i / 2][i % 2] - most);
+        sum += e[i];
     }
     sum += __shfl_xor_sync(0xffffffffu, sum, 1);
     sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-    weigh(keys + SLAB * ROW_BYTES, p[0], p[1], 0, left, lane, out);
-    weigh(keys + SLAB * ROW_BYTES, p[2], p[3], 16, left, lane, out);
-    if (g < GROUP && t == 0) sums[g] = make_float2(most, sum);
+    f->most = most;
+    f->sum = f->sum * keep + sum;
+    float keep0 = __shfl_sync(0xffffffffu, keep, 8 * t);
+    float keep1 = __shfl_sync(0xffffffffu, keep, 8 * t + 4);
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        f->out[i][0] *= keep0;
+        f->out[i][1] *= keep1;
+        f->out[i][2] *= keep0;
+        f->out[i][3] *= keep1;
+    }
+    weigh(keys + SLAB * ROW_BYTES, pack_bf16(e[0], e[1]), pack_bf16(e[2], e[3]), left, lane,
+        f->out);
+}
+
+/* A warp's share of a chunk to shared memory. */
+DEVICE void put_share(const softmax *f, int lane, float *out_rows, float2 *sums) {
+    int g = lane / 4, t = lane % 4;
+    if (g < GROUP && t == 0) sums[g] = make_float2(f->most, f->sum);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         if (2 * t + h >= GROUP) continue;
         float *row = out_rows + (2 * t + h) * D + spread(g) * 8;
 #pragma unroll
         for (int e = 0; e < 8; e++)
-            *(float2 *)(row + e / 4 * HALF + e % 4 * 2) = make_float2(out[e][h], out[e][2 + h]);
+            *(float2 *)(row + e / 4 * HALF + e % 4 * 2) =
+                make_float2(f->out[e][h], f->out[e][2 + h]);
     }
 }
 
@@ -274,19 +290,20 @@ DEVICE void store_result(const attention_arguments *a, const item *it, int i, fl
     a->y[(i64)it->sequence * (P_HEADS * D) + it->head * PART + i] = (u16)pack_bf16(y, y);
 }
 
-/* Slabs to the result, or to a part of it. */
-DEVICE void merge_slabs(const attention_arguments *a, const item *it, const float *slabs,
+/* The warps' shares to the result, or to a part of it. */
+DEVICE void merge_shares(const attention_arguments *a, const item *it, const float *shares,
     const float2 *sums) {
     i64 part = (i64)it->index * P_KV_HEADS + it->head;
+    int n_shares = it->n_slabs < P_WARPS ? it->n_slabs : P_WARPS;
     for (int i = threadIdx.x; i < PART; i += CONSUMERS) {
         const float2 *own = sums + i / D;
         float most = MINUS_INFINITY, sum = 0.0f, value = 0.0f;
-        for (int s = 0; s < it->n_slabs; s++)
+        for (int s = 0; s < n_shares; s++)
             most = fmaxf(most, own[s * GROUP].x);
-        for (int s = 0; s < it->n_slabs; s++) {
+        for (int s = 0; s < n_shares; s++) {
             float weight = exp2f(own[s * GROUP].x - most);
             sum += own[s * GROUP].y * weight;
-            value += slabs[s * PART + i] * weight;
+            value += shares[s * PART + i] * weight;
         }
         if (it->n_chunks == 1) {
             store_result(a, it, i, value, sum);
@@ -349,12 +366,13 @@ DEVICE bool is_last(const attention_arguments *a, const item *it, u32 *flag) {
     return *flag != 0;
 }
 
-extern "C" __global__ void __launch_bounds__(CONSUMERS + 32, 2) attention_decode(
+extern "C" __global__ void __launch_bounds__(CONSUMERS + 32, P_RESIDENT) attention_decode(
     const __grid_constant__ attention_arguments a) {
     extern __shared__ u8 memory[];
     __shared__ __align__(8) u64 barriers[2 * P_STAGES];
-    __shared__ float slabs[N_SLABS * PART], totals[GROUP];
-    __shared__ float2 sums[N_SLABS * GROUP];
+    __shared__ float shares[P_WARPS * PART], totals[GROUP];
+    __shared__ float2 sums[P_WARPS * GROUP];
+    __shared__ __align__(16) u32 heads[GROUP * HALF];
     __shared__ u32 flag;
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     ring ring = {(shared_address(memory) + 1023) & ~1023u, shared_address(barriers),
@@ -381,19 +399,24 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32, 2) attention_decode
     for (int work = blockIdx.x; work < n_work; work += gridDim.x) {
         item it = item_of(&a, work);
         uint4 q[4];
-        load_q(&a, &it, lane / 4, lane % 4, q);
+        put_q(&a, &it, heads, warp, lane);
+        consumers_sync(); /* all heads before they are read */
+        softmax f = {MINUS_INFINITY, 0.0f, {}};
+#pragma unroll 1 /* registers for one slab */
         for (int i = warp; i < it.n_slabs; i += P_WARPS) {
             int slot = i % P_STAGES;
             mbarrier_wait(ring.full + slot * 8, parities >> slot & 1);
             parities ^= 1u << slot;
-            slab(ring.stages + slot * STAGE, q, it.context - it.chunk * P_SPLIT - i * SLAB, lane,
-                a.scale_log2, slabs + i * PART, sums + i * GROUP);
+            load_q(shared_address(heads), lane / 4, lane % 4, q); /* kept, it would spill */
+            add_slab(&f, ring.stages + slot * STAGE, q,
+                it.context - it.chunk * P_SPLIT - i * SLAB, lane, a.scale_log2);
             __syncwarp();
             if (lane == 0) mbarrier_arrive(ring.empty + slot * 8);
         }
-        consumers_sync(); /* slabs before their merge */
-        merge_slabs(&a, &it, slabs, sums);
-        if (it.n_chunks > 1 && is_last(&a, &it, &flag)) merge_chunks(&a, &it, slabs, totals);
+        if (warp < it.n_slabs) put_share(&f, lane, shares + warp * PART, sums + warp * GROUP);
+        consumers_sync(); /* shares before their merge */
+        merge_shares(&a, &it, shares, sums);
+        if (it.n_chunks > 1 && is_last(&a, &it, &flag)) merge_chunks(&a, &it, shares, totals);
         consumers_sync(); /* all is read before the next item writes it */
     }
 }

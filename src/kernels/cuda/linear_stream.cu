@@ -5,8 +5,8 @@
  *          lines of 128 bytes: boxes of 16 rows of w, of P_M rows of x, P_CHUNK columns each
  * Math     sums float32: m16n8k16 products over the K slices of a warp in order, then the slices of
  *          the P_WARPS / P_ROW_WARPS warps in order; y = sum * scale[n] * rms[m], then + r, or
- *          silu(gate) * up; one rounding, at the store.  The order depends on K, P_CHUNK and
- *          P_ROW_WARPS, not on M or P_M
+ *          silu(gate) * up; one rounding, at the store.  The order depends on K, P_CHUNK,
+ *          P_ROW_WARPS and which block has the row, not on M or P_M
  * Grid     (P_GRID): each block has a contiguous share of the 16-row units of N and walks K for
  *          P_TILES weight tiles at a time.  Block P_WARPS * 32 + 32: the last warp copies, a ring of
  *          P_STAGES chunks, the first round of which is asked for before the dependency wait, so
@@ -112,13 +112,24 @@ DEVICE void copy_x(const linear_arguments *a, const ring *ring, int slot, int ch
         ring->full + slot * 8, policy);
 }
 
+/* The blocks start their walk along K at different chunks, else all would ask for the same lines of x
+ * at once, and few slices of L2 would answer. */
+DEVICE int first_chunk(void) {
+    return blockIdx.x % N_CHUNKS;
+}
+
 typedef struct place { /* of a chunk in a block's walk */
     int unit, n_units, chunk;
 } place;
 
+DEVICE place first_place(int unit, int end) {
+    place p = {unit, end - unit < PASS_UNITS ? end - unit : PASS_UNITS, first_chunk()};
+    return p;
+}
+
 DEVICE void next_place(place *p, int end) {
-    if (++p->chunk < N_CHUNKS) return;
-    p->chunk = 0;
+    if (++p->chunk == N_CHUNKS) p->chunk = 0;
+    if (p->chunk != first_chunk()) return;
     p->unit += PASS_UNITS;
     p->n_units = end - p->unit < PASS_UNITS ? end - p->unit : PASS_UNITS;
 }
@@ -140,7 +151,7 @@ DEVICE void copy_all(const linear_arguments *a, const ring *ring, int unit, int 
     u64 once = policy_evict_first(), keep = policy_evict_last();
     int total = (end - unit + PASS_UNITS - 1) / PASS_UNITS * N_CHUNKS;
     int ahead = total < P_STAGES ? total : P_STAGES;
-    place p = {unit, end - unit < PASS_UNITS ? end - unit : PASS_UNITS, 0};
+    place p = first_place(unit, end), of_x = p;
     for (int i = 0; i < ahead; i++) {
         copy_weights(a, ring, i, p.unit, p.n_units, p.chunk, once);
         next_place(&p, end);
@@ -152,8 +163,10 @@ DEVICE void copy_all(const linear_arguments *a, const ring *ring, int unit, int 
     }
     grid_wait();
     fence_async_global();
-    for (int i = 0; i < ahead; i++)
-        copy_x(a, ring, i, i % N_CHUNKS, keep);
+    for (int i = 0; i < ahead; i++) {
+        copy_x(a, ring, i, of_x.chunk, keep);
+        next_place(&of_x, end);
+    }
     int slot = 0;
     u32 parity = 0;
     for (int i = ahead; i < total; i++) {

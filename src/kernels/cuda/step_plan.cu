@@ -1,6 +1,7 @@
 /* step_plan.cu - what all layers of a decode step share: work items of attention, angles of rope.
  *
- * Shapes   context_lens [S], positions [S]; items [n] {sequence, chunk}; first_item [S + 1], the
+ * Shapes   context_lens [S], positions [S]; items [n] {sequence, chunk, its context, its
+ *          chunks}; first_item [S + 1], the
  *          last is n; rotations [S, P_HALF] {cos, sin}
  * Math     chunks of sequence s: ceil(context_lens[s] / P_SPLIT), in order; angle = position *
  *          frequency, float32
@@ -15,7 +16,7 @@
 typedef struct plan_arguments {
     const int *context_lens, *positions;
     const float *frequencies;
-    int2 *items;
+    int4 *items;
     int *first_item;
     float2 *rotations;
     int n_sequences;
@@ -44,7 +45,7 @@ DEVICE void list_items(const plan_arguments *a, int *warp_sums) {
         int first = before + sum - n;
         if (s < a->n_sequences) a->first_item[s] = first;
         for (int c = 0; c < n; c++)
-            a->items[first + c] = make_int2(s, c);
+            a->items[first + c] = make_int4(s, c, a->context_lens[s], n);
         base += total;
         __syncthreads(); /* read by all before the next sequences write them */
     }
