@@ -2,7 +2,8 @@
 
 void tri_cuda_enqueue(tri_cuda_queue *queue, tri_cu_function function, const tri_cuda_grid *grid,
     const void *arguments) {
-    if (queue->result) return;
+    if (queue->status) return;
+    TRI_ASSERT(!queue->preparing);
     tri_cu_attribute programmatic = {.id = TRI_CU_LAUNCH_PROGRAMMATIC, .value.programmatic = 1};
     const tri_cu_launch launch = {.grid_x = grid->grid_x,
         .grid_y = grid->grid_y,
@@ -15,9 +16,11 @@ void tri_cuda_enqueue(tri_cuda_queue *queue, tri_cu_function function, const tri
         .attributes = &programmatic,
         .n_attributes = queue->overlap ? 1 : 0};
     void *parameters[1] = {(void *)(uintptr_t)arguments}; /* only read */
-    queue->result = queue->cu->launch(&launch, function, parameters, NULL);
+    tri_cu_result result = queue->cu->launch(&launch, function, parameters, NULL);
+    if (result) queue->status = tri_cu_fail(queue->cu, result, "CUDA: launch", &queue->error);
 }
 
 tri_status tri_cuda_queue_status(const tri_cuda_queue *queue, const char *what, tri_error *err) {
-    return queue->result ? tri_cu_fail(queue->cu, queue->result, what, err) : TRI_OK;
+    if (!queue->status) return TRI_OK;
+    return TRI_FAIL(err, queue->status, "%s: %s", what, queue->error.message);
 }
