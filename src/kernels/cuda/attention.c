@@ -87,6 +87,13 @@ tri_cuda_attention_workspace tri_cuda_attention_place(
     return w;
 }
 
+int32_t tri_cuda_attention_blocks(const tri_cuda_attention_desc *desc,
+    const tri_cuda_attention_config *config, int32_t n_sequences, int64_t max_context) {
+    int64_t chunks = (max_context + config->split - 1) / config->split;
+    int64_t work = chunks > config->grid ? config->grid : chunks * desc->n_kv_heads * n_sequences;
+    return work < config->grid ? (int32_t)work : config->grid;
+}
+
 void tri_cuda_attention_program(const tri_cuda_attention_desc *desc,
     const tri_cuda_attention_config *config, tri_cuda_program *program, tri_cuda_grid *grid) {
     *program = (tri_cuda_program){.entry = "attention_decode"};

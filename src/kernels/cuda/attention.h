@@ -55,6 +55,11 @@ bool tri_cuda_attention_choose(const tri_cuda_attention_desc *desc, int32_t n_mu
     tri_cuda_attention_config *config, char reason[128]);
 tri_cuda_attention_workspace tri_cuda_attention_place(
     const tri_cuda_attention_desc *desc, int64_t max_items, int64_t max_sequences);
+/* Blocks for n_sequences with contexts of at most max_context: no more than there is work, since
+ * blocks in excess keep the next kernel's from starting. */
+int32_t tri_cuda_attention_blocks(const tri_cuda_attention_desc *desc,
+    const tri_cuda_attention_config *config, int32_t n_sequences, int64_t max_context);
+/* grid is of all blocks. */
 void tri_cuda_attention_program(const tri_cuda_attention_desc *desc,
     const tri_cuda_attention_config *config, tri_cuda_program *program, tri_cuda_grid *grid);
 /* grid is for n_sequences. */

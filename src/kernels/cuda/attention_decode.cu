@@ -78,10 +78,8 @@ DEVICE item item_of(const attention_arguments *a, int work) {
     return it;
 }
 
-/* Among the computing warps.  bar.sync counts whole warps, so each warp must arrive as one: lanes that
- * took a branch of their own are waited for first. */
+/* Among the computing warps. */
 DEVICE void consumers_sync(void) {
-    __syncwarp();
     barrier_sync(1, CONSUMERS);
 }
 
@@ -354,10 +352,10 @@ DEVICE void merge_chunks(
 
 /* Whether this block is the last of a sequence's chunks to be done.  All consumers call it. */
 DEVICE bool is_last(const attention_arguments *a, const item *it, u32 *flag) {
-    __threadfence(); /* this thread's part before the count that announces it */
-    consumers_sync();
+    consumers_sync(); /* the parts of all threads before the count that announces them */
     if (threadIdx.x == 0) {
         u32 *counter = &a->counters[it->sequence * P_KV_HEADS + it->head];
+        __threadfence(); /* what the barrier showed to this thread, to other blocks */
         *flag = atomicAdd(counter, 1) == (u32)it->n_chunks - 1;
         if (*flag) *counter = 0;
         __threadfence(); /* the others' parts after their counts */
@@ -394,11 +392,11 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32, P_RESIDENT) attenti
         copy_all(&a, &ring, n_work, lane);
         return;
     }
-    grid_wait();
     u32 parities = 0; /* by place: of its next fill */
     for (int work = blockIdx.x; work < n_work; work += gridDim.x) {
         item it = item_of(&a, work);
         uint4 q[4];
+        if (work == blockIdx.x) grid_wait();
         put_q(&a, &it, heads, warp, lane);
         consumers_sync(); /* all heads before they are read */
         softmax f = {MINUS_INFINITY, 0.0f, {}};

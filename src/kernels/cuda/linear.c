@@ -121,7 +121,6 @@ void tri_cuda_linear_program(const tri_cuda_linear_desc *desc, const tri_cuda_li
         {"P_TILES", config->tiles},
         {"P_CHUNK", config->chunk},
         {"P_STAGES", config->stages},
-        {"P_AHEAD", config->ahead},
         {"P_WARPS", config->warps},
         {"P_ROW_WARPS", config->row_warps},
         {"P_RAGGED", desc->k * (desc->weight_dtype == TRI_BF16 ? 2 : 1) % LINE_BYTES != 0},

@@ -28,7 +28,6 @@ typedef struct tri_cuda_linear_config {
     int32_t rows;                    /* M at most: 8, 16, 32 or 64 */
     int32_t tiles, chunk, row_warps; /* 16-row tiles a pass, columns a stage, warps over tiles */
     int32_t stages, warps, grid;
-    int32_t ahead;        /* chunks asked of L2 before the wait, behind the ring's */
     int32_t norm_parts;   /* blocks of the kernel that made norm_in */
     int32_t shared_bytes; /* dynamic */
 } tri_cuda_linear_config;

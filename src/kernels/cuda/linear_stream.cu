@@ -12,7 +12,6 @@
  *          P_STAGES chunks, the first round of which is asked for before the dependency wait, so
  *          that a block that shares its multiprocessor with the kernel before has work at once
  * Defines  P_N, P_K, P_M, P_GRID; P_TILES 16-row tiles a pass, P_CHUNK columns a stage, P_STAGES,
- *          P_AHEAD chunks more that L2 is asked for before the wait,
  *          P_WARPS, P_ROW_WARPS (warps side by side over tiles; the others split the chunk), P_RAGGED
  *          (K is no multiple of a line: copies by single lines); P_FP8, P_SCALE (float [W] for the
  *          rows of w), P_GATED, P_ADD (r float32 [M, N], y float32), P_FLOAT_OUT, P_NORM_IN (x is
@@ -134,19 +133,6 @@ DEVICE void next_place(place *p, int end) {
     p->n_units = end - p->unit < PASS_UNITS ? end - p->unit : PASS_UNITS;
 }
 
-/* Asks L2 for the chunk at p, while there is no room for it yet. */
-DEVICE void prefetch_weights(const linear_arguments *a, const place *p) {
-    for (int tile = 0; tile < p->n_units * UNIT_TILES; tile++) {
-        int row = tile_row(p->unit, tile);
-#if P_RAGGED
-        for (int i = 0; i < W_LINES; i++)
-            prefetch_box(a->w_map, p->chunk * P_CHUNK + i * W_LINE, row, 0);
-#else
-        prefetch_box(a->w_map, 0, row, p->chunk * W_LINES);
-#endif
-    }
-}
-
 DEVICE void copy_all(const linear_arguments *a, const ring *ring, int unit, int end) {
     u64 once = policy_evict_first(), keep = policy_evict_last();
     int total = (end - unit + PASS_UNITS - 1) / PASS_UNITS * N_CHUNKS;
@@ -155,11 +141,6 @@ DEVICE void copy_all(const linear_arguments *a, const ring *ring, int unit, int 
     for (int i = 0; i < ahead; i++) {
         copy_weights(a, ring, i, p.unit, p.n_units, p.chunk, once);
         next_place(&p, end);
-    }
-    place further = p;
-    for (int i = ahead; i < total && i < ahead + P_AHEAD; i++) {
-        prefetch_weights(a, &further);
-        next_place(&further, end);
     }
     grid_wait();
     fence_async_global();

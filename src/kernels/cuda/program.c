@@ -53,3 +53,16 @@ tri_status tri_cuda_program_key(const tri_cuda_program *program, const char *arc
     (void)snprintf(key, TRI_CUDA_KEY_BYTES, "%.40s-%016" PRIx64, program->entry, hash);
     return TRI_OK;
 }
+
+static tri_status make_cubin(
+    const void *what, const char *arch, uint8_t **cubin, int64_t *n_bytes, tri_error *err) {
+    return tri_cuda_program_compile(what, arch, cubin, n_bytes, err);
+}
+
+tri_status tri_cuda_program_find(const tri_cuda_program *program, const tri_cuda_queue *queue,
+    uint32_t shared_bytes, tri_cu_function *function, tri_error *err) {
+    char key[TRI_CUDA_KEY_BYTES];
+    TRI_TRY(tri_cuda_program_key(program, tri_cuda_modules_arch(queue->modules), key, err));
+    return tri_cuda_modules_find(
+        queue->modules, key, program->entry, shared_bytes, make_cubin, program, function, err);
+}

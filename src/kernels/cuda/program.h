@@ -26,4 +26,8 @@ tri_status tri_cuda_program_compile(const tri_cuda_program *program, const char 
 tri_status tri_cuda_program_key(const tri_cuda_program *program, const char *arch,
     char key[TRI_CUDA_KEY_BYTES], tri_error *err);
 
+/* The program's function on a queue's device, compiled there when no engine brought it. */
+tri_status tri_cuda_program_find(const tri_cuda_program *program, const tri_cuda_queue *queue,
+    uint32_t shared_bytes, tri_cu_function *function, tri_error *err);
+
 #endif

@@ -246,6 +246,10 @@ static void test_choice(void **unused) {
     assert_int_equal(grid.block, config.warps * 32 + 32); /* one more copies */
     assert_int_equal(config.stages % config.warps, 0);
     assert_int_equal(grid.shared_bytes, config.shared_bytes);
+    assert_int_equal(tri_cuda_attention_blocks(&fits, &config, 1, config.split), 8);
+    assert_int_equal(tri_cuda_attention_blocks(&fits, &config, 3, config.split + 1), 48);
+    assert_int_equal(
+        tri_cuda_attention_blocks(&fits, &config, 1024, INT64_C(1) << 40), config.grid);
     assert_false(tri_cuda_attention_choose(&wide, 132, &config, reason));
     assert_non_null(strstr(reason, "32 query heads on 2"));
     assert_false(tri_cuda_attention_choose(&odd, 132, &config, reason));

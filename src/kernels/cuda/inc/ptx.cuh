@@ -58,8 +58,10 @@ DEVICE void mbarrier_wait(u32 barrier, u32 parity) {
                      : "memory");
     }
 }
-/* Among n threads only; barrier 0 is __syncthreads. */
+/* Among n threads only; barrier 0 is __syncthreads.  The instruction counts whole warps, so each warp
+ * must arrive as one: lanes that took a branch of their own are waited for first. */
 DEVICE void barrier_sync(u32 barrier, u32 n_threads) {
+    __syncwarp();
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
 }
 
@@ -77,15 +79,6 @@ DEVICE void copy_box(u32 to, const void *map, int x, int y, int z, u32 barrier, 
                  ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
         "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier), "l"(policy)
         : "memory");
-}
-/* The same box, to L2 only. */
-DEVICE void prefetch_box(const void *map, int x, int y, int z) {
-    asm volatile("cp.async.bulk.prefetch.tensor.3d.L2.global [%0, {%1, %2, %3}];" ::"l"(map), "r"(x),
-        "r"(y), "r"(z)
-        : "memory");
-}
-DEVICE void prefetch_map(const void *map) {
-    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 DEVICE u64 policy_evict_first(void) {
     u64 policy;
