@@ -11,6 +11,7 @@
 #include "cuda_lab.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/linear.h"
+#include "kernels/cuda/rows.h"
 
 enum {
     LAYERS = 32,
@@ -130,9 +131,10 @@ static void run_attention(lab *l, void *arg) {
 static void run_step(lab *l, void *arg) {
     const step *s = arg;
     const model *m = s->m;
-    const uint64_t embedding[] = {m->tokens, m->table, m->norms, m->x, m->y16, m->parts};
+    const tri_cuda_embedding_arguments embedding = {
+        m->tokens, m->table, m->norms, m->x, m->y16, m->parts};
     enqueue_plan(l, s);
-    enqueue(l, &s->embedding, embedding);
+    enqueue(l, &s->embedding, &embedding);
     for (int32_t i = 0; i < LAYERS; i++) {
         uint64_t norm = m->norms + (uint64_t)(2 * i * WIDTH) * 2;
         enqueue_linear(l, s, 0, m->layers[i][0], m->y16, m->qkv, 0);
@@ -234,16 +236,19 @@ static void get_attention(
     config.stages = stages;
     config.grid = resident * l->n_multiprocessors;
     config.early = early;
+    int32_t blocks =
+        tri_cuda_attention_blocks(&attention_desc, &config, s->n, (int64_t)s->max_blocks * BLOCK);
     tri_cuda_program p;
     tri_cuda_grid grid;
     tri_cuda_attention_program(&attention_desc, &config, &p, &grid);
+    grid.grid_x = (uint32_t)blocks;
     s->attention = get(l, &p, grid);
     tri_cuda_plan_program(&config, s->n, &p, &grid);
     s->plan = get(l, &p, grid);
     s->place = tri_cuda_attention_place(&attention_desc, max_items, MAX_SEQUENCES);
 }
 
-static void get_linears(lab *l, step *s, bool fp8, int32_t ahead) {
+static void get_linears(lab *l, step *s, bool fp8) {
     int32_t dtype = fp8 ? TRI_F8_E4M3 : TRI_BF16;
     const tri_cuda_linear_desc descs[5] = {
         {.n = QKV, .k = WIDTH, .norm_in = true, .late = true},
@@ -262,18 +267,14 @@ static void get_linears(lab *l, step *s, bool fp8, int32_t ahead) {
         s->desc[i].scaled = fp8;
         if (tri_cuda_linear_choose(&s->desc[i], s->n, l->n_multiprocessors, &config, &err))
             lab_die(&err);
-        config.ahead = ahead;
         tri_cuda_linear_program(&s->desc[i], &config, &p, &grid);
         s->linear[i] = get(l, &p, grid);
         s->config[i] = config;
     }
-    tri_cuda_program p = {.entry = "embedding"};
-    tri_cuda_define(&p, "P_COLUMNS", WIDTH);
-    tri_cuda_define(&p, "P_THREADS", 512);
-    tri_cuda_define(&p, "P_PARTS", l->n_multiprocessors);
-    tri_cuda_define(&p, "P_NORM_STRIDE", TRI_CUDA_NORM_STRIDE);
-    tri_cuda_define(&p, "P_VOCAB", VOCAB);
-    s->embedding = get(l, &p, (tri_cuda_grid){.grid_x = (uint32_t)s->n, .grid_y = 1, .block = 512});
+    tri_cuda_program p;
+    tri_cuda_grid grid;
+    tri_cuda_embedding_program(WIDTH, VOCAB, l->n_multiprocessors, s->n, &p, &grid);
+    s->embedding = get(l, &p, grid);
 }
 
 /* ---- what is measured ---- */
@@ -305,21 +306,21 @@ static void measure_attention(lab *l, const model *m, double tbps, int64_t max_i
 static void measure_steps(lab *l, model *m, double tbps, int64_t max_items, bool fp8) {
     static const int32_t cases[][2] = {{1, 128}, {1, 1024}, {8, 128}, {8, 1024}, {16, 128},
         {32, 128}, {32, 1024}, {64, 128}, {64, 1024}};
-    static const int32_t variants[][3] = {
-        {0, 1, 1}, {2, 1, 1}, {0, 1, 0}, {2, 1, 0}}; /* ahead, early, attention */
+    static const bool variants[][2] = {
+        {true, true}, {false, true}, {true, false}}; /* early, attention */
     double params = (double)LAYERS * WIDTH * (QKV + WIDTH + 3.0 * INNER) + (double)VOCAB * WIDTH;
     make_weights(l, m, fp8);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         for (size_t c = 0; c < sizeof variants / sizeof variants[0]; c++) {
-            step s = {.m = m, .no_attention = !variants[c][2]};
+            step s = {.m = m, .no_attention = !variants[c][1]};
             set_sequences(l, m, &s, cases[i][0], cases[i][1]);
-            get_attention(l, &s, 8, 3, variants[c][1], max_items);
-            get_linears(l, &s, fp8, variants[c][0]);
+            get_attention(l, &s, 8, 3, variants[c][0], max_items);
+            get_linears(l, &s, fp8);
             double ms = lab_time(l, run_step, &s);
             double bytes = params * (fp8 ? 1 : 2) + LAYERS * kv_bytes(s.n, cases[i][1]);
             if (!l->cu) continue;
-            printf("step,%s ahead %d early %d attention %d,%d,%d,%.1f,%.0f,%.3f\n",
-                fp8 ? "e4m3" : "bf16", variants[c][0], variants[c][1], variants[c][2], s.n,
+            printf("step,%s%s%s,%d,%d,%.1f,%.0f,%.3f\n", fp8 ? "e4m3" : "bf16",
+                variants[c][0] ? "" : " not early", variants[c][1] ? "" : " no attention", s.n,
                 cases[i][1], ms * 1e3, bytes / ms / 1e6, bytes / (tbps * 1e9) / ms);
             fflush(stdout);
         }

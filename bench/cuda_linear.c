@@ -88,18 +88,15 @@ static void time_candidates(lab *l, chain *c, const char *dtype, double tbps) {
     for (int32_t i = 0;
          tri_cuda_linear_candidate(&c->desc, c->m, l->n_multiprocessors, i, &config, reason); i++) {
         if (reason[0]) continue;
-        for (int32_t ahead = 0; ahead <= (i == 0 ? 2 : 0); ahead += 2) {
-            config.ahead = ahead;
-            tri_cuda_program program;
-            char name[64];
-            tri_cuda_linear_program(&c->desc, &config, &program, &c->grid);
-            c->config = config;
-            c->function = lab_function(l, &program, c->grid.shared_bytes);
-            (void)snprintf(name, sizeof name, "stream t%d c%d s%d a%d", config.tiles, config.chunk,
-                config.stages, config.ahead);
-            double ms = lab_time(l, run_chain, c);
-            if (l->cu) print_row(c, name, dtype, ms, tbps);
-        }
+        tri_cuda_program program;
+        char name[64];
+        tri_cuda_linear_program(&c->desc, &config, &program, &c->grid);
+        c->config = config;
+        c->function = lab_function(l, &program, c->grid.shared_bytes);
+        (void)snprintf(
+            name, sizeof name, "stream t%d c%d s%d", config.tiles, config.chunk, config.stages);
+        double ms = lab_time(l, run_chain, c);
+        if (l->cu) print_row(c, name, dtype, ms, tbps);
     }
 }
 
