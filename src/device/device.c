@@ -14,9 +14,10 @@ tri_status tri_device_create(
             given.n_threads);
     }
     if (strcmp(kind, "cpu") == 0) return tri_cpu_device_create(device, &given, err);
+    if (strcmp(kind, "cuda") == 0) return tri_cuda_device_create(device, &given, err);
     if (strcmp(kind, "null") == 0) return tri_null_device_create(device, &given, err);
     return TRI_FAIL(err, TRI_E_UNSUPPORTED,
-        "device kind \"%s\" is unknown; this build has \"cpu\" and \"null\"", kind);
+        "device kind \"%s\" is unknown; this build has \"cpu\", \"cuda\" and \"null\"", kind);
 }
 
 void tri_device_destroy(tri_device *device) {
@@ -44,12 +45,16 @@ void tri_device_free(tri_device *device, void *memory) {
     if (memory) device->ops->free(device, memory);
 }
 
-/* Device memory of every kind so far is the host's own. */
+typedef tri_status (*copy_op)(
+    tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
+
+/* By the device's own way, or as between host memories. */
 static tri_status copy(
-    tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err) {
+    tri_device *device, copy_op own, void *to, const void *from, int64_t n_bytes, tri_error *err) {
     if (n_bytes < 0) {
         return TRI_FAIL(err, TRI_E_ARGUMENT, "device copy of %" PRId64 " bytes", n_bytes);
     }
+    if (own) return own(device, to, from, n_bytes, err);
     device->ops->synchronize(device);
     if (n_bytes) memmove(to, from, (size_t)n_bytes);
     return TRI_OK;
@@ -57,22 +62,26 @@ static tri_status copy(
 
 tri_status tri_device_upload(
     tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err) {
-    return copy(device, to, from, n_bytes, err);
+    return copy(device, device->ops->upload, to, from, n_bytes, err);
 }
 
 tri_status tri_device_download(
     tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err) {
-    return copy(device, to, from, n_bytes, err);
+    return copy(device, device->ops->download, to, from, n_bytes, err);
 }
 
 tri_status tri_device_adopt(
     tri_device *device, const void *from, int64_t n_bytes, void **memory, tri_error *err) {
-    (void)device;
     if (n_bytes < 0) {
         return TRI_FAIL(err, TRI_E_ARGUMENT, "device memory: %" PRId64 " bytes to adopt", n_bytes);
     }
+    if (device->ops->adopt) return device->ops->adopt(device, from, n_bytes, memory, err);
     *memory = (void *)(uintptr_t)from; /* weights: only ever read */
     return TRI_OK;
+}
+
+void tri_device_release(tri_device *device, void *memory) {
+    if (memory && device->ops->adopt) device->ops->free(device, memory);
 }
 
 /* ---- launch lists ---- */

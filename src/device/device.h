@@ -14,9 +14,10 @@ typedef struct tri_device tri_device;
 typedef struct tri_comm tri_comm; /* comm.h */
 
 typedef struct tri_device_options {
-    const char *kind;  /* "cpu", "null" */
+    const char *kind;  /* "cpu", "cuda", "null" */
     int32_t n_threads; /* CPU; 0: all */
     const char *isa;   /* CPU: at most this ("avx2"); NULL: what the machine has */
+    int32_t index;     /* CUDA: which of the machine's devices */
 } tri_device_options;
 
 /* One launch: a kernel with its operands bound.  Rows of operands are the step's T, S or R. */
@@ -67,6 +68,8 @@ tri_status tri_device_download(
  * from). */
 tri_status tri_device_adopt(
     tri_device *device, const void *from, int64_t n_bytes, void **memory, tri_error *err);
+/* Gives back what adopt made; where bytes are used in place, nothing. */
+void tri_device_release(tri_device *device, void *memory);
 
 /* Prepares a list (CUDA: a graph later); addresses in it must stay.  Never on the step path. */
 typedef struct tri_capture tri_capture;

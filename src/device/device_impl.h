@@ -11,6 +11,13 @@ typedef struct tri_device_ops {
     tri_status (*alloc)(tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
     void (*free)(tri_device *device, void *memory);
     void (*synchronize)(tri_device *device); /* returns when nothing submitted is running */
+    /* NULL: device memory is the host's own. */
+    tri_status (*upload)(
+        tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
+    tri_status (*download)(
+        tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
+    tri_status (*adopt)(
+        tri_device *device, const void *from, int64_t n_bytes, void **memory, tri_error *err);
     tri_status (*capture)(
         tri_device *device, const tri_launch_list *list, tri_capture **capture, tri_error *err);
     void (*capture_destroy)(tri_capture *capture);
@@ -32,6 +39,8 @@ struct tri_capture {
 };
 
 tri_status tri_cpu_device_create(
+    tri_device **device, const tri_device_options *options, tri_error *err);
+tri_status tri_cuda_device_create(
     tri_device **device, const tri_device_options *options, tri_error *err);
 tri_status tri_null_device_create(
     tri_device **device, const tri_device_options *options, tri_error *err);
