@@ -3,6 +3,7 @@
 #include <trireme/executor.h>
 #include <trireme/graph.h>
 #include <trireme/plugin.h>
+#include <trireme/text.h>
 #include <trireme/types.h>
 
 #include <cstdio>

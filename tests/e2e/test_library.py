@@ -19,10 +19,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 TRIREME = BUILD / "trireme"
 FAMILIES = ROOT / "tests/golden/families"
+SMOLLM2 = BUILD / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 TINY_GGUF = ROOT / "tests/golden/gguf/tiny_llama.gguf"
 EXAMPLES = ROOT / "examples"
 HERE = pathlib.Path(__file__).resolve().parent
-HEADERS = ["types", "graph", "engine", "executor", "plugin"]
+HEADERS = ["types", "graph", "engine", "executor", "plugin", "text"]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
 
@@ -110,6 +111,19 @@ def generate(stage):
         return ints(done.stdout) if ok else done.stderr
 
     return call
+
+
+def test_text_alone(stage):
+    """examples/chat_prompt.c: what `render-template` and `tokenize` print, and the same text again as a stream."""
+    program = stage.compile(EXAMPLES / "chat_prompt.c")
+    question = 'Say "<|im_end|>"\n\\ in one w\u00f6rd'
+    shown = stage.run(program, SMOLLM2, question).stdout
+    messages = json.dumps([{"role": "user", "content": question}])
+    render = [TRIREME, "render-template", SMOLLM2, "--add_generation_prompt", "--json", "--ids"]
+    expected = json.loads(subprocess.run(render, input=messages, capture_output=True, text=True, check=True).stdout)
+    ids = " ".join(map(str, expected["ids"]))
+    assert shown == f"{expected['text']}\n{ids}\n{expected['text']}"
+    assert "no such file" in stage.run(program, stage.work / "nothing", "Hi", ok=False).stderr.lower()
 
 
 def float32_engine(generate, tmp_path_factory, family):
