@@ -7,6 +7,7 @@
 #   4. end to end (pytest): the built binary and the installed library against Python oracles, examples
 #      and a plugin built out of tree
 #   5. damaged and hostile files, end to end, under AddressSanitizer
+#   6. beside 4 and 5: tokenizers and chat templates against their oracles
 #
 # What each step printed is in build/logs.
 set -uo pipefail
@@ -47,11 +48,14 @@ ctest_run() { # preset, target to build, ctest arguments...
     add $((total - fails)) "$fails" $((skips))
 }
 
-pytest_run() { # name of the log, pytest arguments...
-    local log=build/logs/$1.log
+pytest_run() { # name of the log and the scratch directory, pytest arguments...
+    local name=$1
     shift
-    build/venv/bin/python -m pytest -q -p no:cacheprovider --maxfail=10 -rs tests/e2e "$@" >$log 2>&1
-    local status=$? summary fails
+    build/venv/bin/python -m pytest -q -p no:cacheprovider --maxfail=10 -rs --scratch build/$name "$@" >build/logs/$name.log 2>&1
+}
+
+pytest_count() { # name, exit status
+    local log=build/logs/$1.log status=$2 summary fails
     summary=$(tail -1 $log)
     count() { echo "$summary" | grep -oE "[0-9]+ $1" | grep -oE '[0-9]+' || echo 0; }
     fails=$(($(count failed) + $(count error)))
@@ -72,11 +76,20 @@ ASAN_OPTIONS=$sanitize ctest_run asan check_programs
 threaded="base_thread device_comm engine_ranks executor_executor"
 ctest_run tsan "$(printf 'test_%s_test ' $threaded)" -R "$(echo $threaded | sed 's/_/./g; s/ /|/g')"
 
+# The oracles of the text library keep one core busy: beside the rest.
+text=(tests/e2e/test_{templates,tokenizers,vocabularies}.py)
+pytest_run e2e-text "${text[@]}" &
+text_run=$!
 echo "== end to end"
-pytest_run e2e
+pytest_run e2e tests/e2e $(printf -- '--ignore %s ' "${text[@]}")
+pytest_count e2e $?
 echo "== end to end, asan"
-ASAN_OPTIONS=$sanitize pytest_run e2e-asan --binaries build/asan \
+ASAN_OPTIONS=$sanitize pytest_run e2e-asan tests/e2e --binaries build/asan \
     -k 'truncated or flipped or damaged or cannot_be or missing or refused'
+pytest_count e2e-asan $?
+echo "== end to end, text"
+wait $text_run
+pytest_count e2e-text $?
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

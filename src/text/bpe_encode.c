@@ -418,7 +418,7 @@ tri_status tri_bpe_encode(
         encode_small(bpe, word, out);
         return TRI_OK;
     }
-    if (word.len > 2 * BLOCK && bpe->can_block) {
+    if (word.len > (size_t)2 * BLOCK && bpe->can_block) {
         return encode_blocks(bpe, scratch, word, out, err);
     }
     return encode_whole(bpe, scratch, word, out, err);

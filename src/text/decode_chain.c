@@ -135,7 +135,7 @@ static void clean_up(tri_buf *text, tri_buf *spare) {
 
 static bool byte_of(tri_str token, char *byte) { /* <0xE2>, as Rust's from_str_radix reads "E2" */
     int value = 0;
-    if (token.len != 6 || memcmp(token.ptr, "<0x", 3) || token.ptr[5] != '>') return false;
+    if (token.len != 6 || memcmp(token.ptr, "<0x", 3) != 0 || token.ptr[5] != '>') return false;
     for (int i = 3; i < 5; i++) {
         char c = token.ptr[i];
         if (i == 3 && c == '+') continue; /* it takes a sign */

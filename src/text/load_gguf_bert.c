@@ -25,7 +25,7 @@ static tri_status restore_pieces(const tri_gguf_vocab *v, tri_str *pieces, tri_e
         } else if (!is_bracketed(token)) {
             char *inner = tri_arena_alloc_aligned(&t->arena, token.len + 2, 1);
             if (!inner) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for token %d", id);
-            memcpy(inner, "##", 2);
+            inner[0] = inner[1] = '#';
             memcpy(inner + 2, token.ptr, token.len);
             piece = (tri_str){inner, token.len + 2};
         }

@@ -73,7 +73,8 @@ static tri_status make_model(tri_chat_template *t, const tri_template_sources *s
     return TRI_OK;
 }
 
-static tri_status open(tri_chat_template *t, const char *path, const char *name, tri_error *err) {
+static tri_status open_template(
+    tri_chat_template *t, const char *path, const char *name, tri_error *err) {
     tri_template_sources s;
     TRI_TRY(tri_template_sources_read(&s, path, &t->arena, err));
     int32_t at = find_source(&s, name ? name : "default"), tools = find_source(&s, "tool_use");
@@ -95,7 +96,7 @@ tri_status tri_chat_template_open(
     tri_chat_template *t = calloc(1, sizeof *t);
     if (!t) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a chat template");
     tri_arena_init(&t->arena, 0);
-    tri_status rc = open(t, path, name, err);
+    tri_status rc = open_template(t, path, name, err);
     if (rc) {
         tri_chat_template_close(t);
         tri_error_context(err, "chat template of %s", path);

@@ -155,6 +155,7 @@ static bool expand(builder *b, range r) {
         starts[n] = i;
         labels[n++] = byte;
     }
+    TRI_ASSERT(n > 0); /* lo < hi */
     starts[n] = r.hi;
     uint32_t base = find_base(b, labels, n);
     if (base == UINT32_MAX) return false;

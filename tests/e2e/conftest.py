@@ -9,6 +9,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--binaries", default="build", help="where trireme and tests/logits are, as build/asan"
     )
+    parser.addoption("--scratch", default="build/e2e", help="where tests put what they make; emptied at the start")
     parser.addoption(
         "--tokenizer_strings", type=int, default=2000, help="strings compared for each real vocabulary"
     )
@@ -16,6 +17,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     harness.use_binaries(config.getoption("--binaries"))
+    harness.use_scratch(config.getoption("--scratch"))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -27,7 +29,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session", autouse=True)
 def scratch_root():
-    """build/e2e, empty at the start; what a failed run leaves there can be looked at."""
+    """Empty at the start; what a failed run leaves there can be looked at."""
     for needed in harness.TRIREME, harness.LOGITS, harness.SMOLLM2:
         assert needed.exists(), f"{needed} is missing: run tools/test.sh, which makes it"
     shutil.rmtree(harness.SCRATCH, ignore_errors=True)

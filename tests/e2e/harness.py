@@ -27,6 +27,12 @@ def use_binaries(directory):
     LOGITS = ROOT / directory / "tests" / "logits"
 
 
+def use_scratch(directory):
+    """For two runs side by side; before tests are imported."""
+    global SCRATCH
+    SCRATCH = ROOT / directory
+
+
 # ---- running ----
 
 

@@ -87,7 +87,7 @@ static jj_value of_number(jj_vm *vm, tri_str text, bool plain) {
     jj_value v;
     bool integer = text.len && text.ptr[text.len - 1] != 'y' && text.ptr[text.len - 1] != 'N';
     for (size_t k = 0; k < text.len && integer; k++)
-        integer = !memchr(".eE", text.ptr[k], 3);
+        integer = text.ptr[k] != '.' && text.ptr[k] != 'e' && text.ptr[k] != 'E';
     if (!integer) {
         v = jj_float(tri_json_number_f64(text));
     } else if (tri_str_to_i64(text, &i)) {

@@ -70,7 +70,7 @@ static tri_status parse_name_target(jj_parser *p, jj_node **target) {
 }
 
 static tri_status parse_set(jj_parser *p, uint32_t at, jj_node **node) {
-    jj_node *target;
+    jj_node *target = NULL;
     TRI_TRY(parse_target(p, true, &target));
     if (jj_skip_op(p, '=')) {
         TRI_TRY(jj_node_new(p, node, JJ_N_SET, at));
@@ -85,7 +85,7 @@ static tri_status parse_set(jj_parser *p, uint32_t at, jj_node **node) {
 
 static tri_status parse_for(jj_parser *p, uint32_t at, jj_node **node) {
     static const char *const ends[] = {"endfor", "else", NULL};
-    jj_node *made;
+    jj_node *made = NULL;
     TRI_TRY(jj_node_new(p, &made, JJ_N_FOR, at));
     TRI_TRY(parse_target(p, false, &made->a));
     if (!jj_skip_name(p, "in")) return jj_unexpected(p, "in");
@@ -103,7 +103,7 @@ static tri_status parse_if(jj_parser *p, uint32_t at, jj_node **node) {
     jj_nodes elifs = {0};
     jj_node *result = NULL;
     for (;;) {
-        jj_node *made;
+        jj_node *made = NULL;
         TRI_TRY(jj_node_new(p, &made, JJ_N_IF, at));
         TRI_TRY(jj_parse_tuple(p, &(jj_tuple_rules){.no_cond = true}, &made->a));
         TRI_TRY(parse_body(p, ends, &made->body));
@@ -177,7 +177,7 @@ static tri_status parse_signature(jj_parser *p, jj_function *f) {
 }
 
 static tri_status parse_macro(jj_parser *p, uint32_t at, jj_node **node) {
-    jj_node *name;
+    jj_node *name = NULL;
     TRI_TRY(jj_node_new(p, node, JJ_N_MACRO, at));
     TRI_TRY(parse_name_target(p, &name));
     (*node)->name = name->name;
@@ -200,7 +200,7 @@ static tri_status parse_print(jj_parser *p, uint32_t at, jj_node **node) {
     jj_nodes items = {0};
     TRI_TRY(jj_node_new(p, node, JJ_N_OUTPUT, at));
     while (p->at->kind != JJ_T_BLOCK_END) {
-        jj_node *item;
+        jj_node *item = NULL;
         if (items.n) TRI_TRY(jj_expect_op(p, ','));
         TRI_TRY(jj_parse_expression(p, true, &item));
         TRI_TRY(jj_nodes_add(p, &items, item));
@@ -225,7 +225,7 @@ static tri_status parse_loading(jj_parser *p, uint32_t at, jj_node **node) {
 }
 
 static tri_status parse_autoescape(jj_parser *p, uint32_t at, jj_node **node) {
-    jj_node *on;
+    jj_node *on = NULL;
     TRI_TRY(jj_parse_expression(p, true, &on));
     if (on->kind != JJ_N_CONST || on->value.kind != JJ_BOOL || on->value.as.b) {
         return jj_parser_fail(p, at, "autoescape is not supported, other than with false");
@@ -280,7 +280,7 @@ static bool at_end_tag(const jj_parser *p, const char *const *ends) {
 /* Texts and {{ }} that follow each other become one OUTPUT. */
 static tri_status add_output(jj_parser *p, jj_nodes *body, jj_nodes *output) {
     if (!output->n) return TRI_OK;
-    jj_node *node;
+    jj_node *node = NULL;
     TRI_TRY(jj_node_new(p, &node, JJ_N_OUTPUT, output->items[0]->at));
     node->list = output->items;
     node->n = output->n;
@@ -292,7 +292,7 @@ static tri_status parse_block(jj_parser *p, const char *const *ends, jj_block *b
     jj_nodes body = {0}, output = {0};
     while (p->at->kind != JJ_T_END) {
         const jj_token *t = p->at++;
-        jj_node *node;
+        jj_node *node = NULL;
         if (t->kind == JJ_T_DATA) {
             jj_str *text;
             TRI_TRY(jj_parser_str(p, &text, t->text));

@@ -182,7 +182,7 @@ static tri_status parse_items(jj_parser *p, bool dict, jj_node **node) {
         if (items.n) TRI_TRY(jj_expect_op(p, ','));
         if (jj_at_op(p, close)) break;
         for (int i = 0; i <= dict; i++) {
-            jj_node *item;
+            jj_node *item = NULL;
             if (i) TRI_TRY(jj_expect_op(p, ':'));
             TRI_TRY(jj_parse_expression(p, true, &item));
             TRI_TRY(jj_nodes_add(p, &items, item));
@@ -239,7 +239,7 @@ tri_status jj_parse_tuple(jj_parser *p, const jj_tuple_rules *rules, jj_node **n
     jj_nodes items = {0};
     bool is_tuple = false;
     for (;;) {
-        jj_node *item;
+        jj_node *item = NULL;
         if (items.n) TRI_TRY(jj_expect_op(p, ','));
         if (tuple_ends(p)) break;
         TRI_TRY(rules->simple ? parse_primary(p, rules->namespaces, &item)
@@ -318,7 +318,7 @@ static tri_status parse_subscript(jj_parser *p, jj_node **node) {
         jj_nodes items = {0};
         TRI_TRY(jj_nodes_add(p, &items, first));
         while (jj_skip_op(p, ',')) {
-            jj_node *item;
+            jj_node *item = NULL;
             TRI_TRY(jj_parse_expression(p, true, &item));
             TRI_TRY(jj_nodes_add(p, &items, item));
         }
@@ -336,7 +336,7 @@ static tri_status parse_subscript(jj_parser *p, jj_node **node) {
 }
 
 static tri_status parse_named(jj_parser *p, jj_nodes *named, jj_call *call) {
-    jj_node *value;
+    jj_node *value = NULL;
     tri_str name = p->at->text;
     p->at += 2;
     TRI_TRY(jj_parse_expression(p, true, &value));
@@ -416,7 +416,7 @@ static tri_status parse_postfix(jj_parser *p, jj_node **node) {
 }
 
 static tri_status dotted_name(jj_parser *p, jj_str **out) {
-    tri_str name, more;
+    tri_str name = {0}, more = {0};
     tri_buf joined = {0};
     TRI_TRY(jj_expect_name(p, &name));
     tri_buf_append(&joined, name.ptr, name.len);
@@ -436,7 +436,7 @@ static tri_status dotted_name(jj_parser *p, jj_str **out) {
 tri_status jj_parse_filter(jj_parser *p, jj_node *below, bool inside_tag, jj_node **node) {
     *node = below;
     while (inside_tag || jj_skip_op(p, '|')) {
-        jj_node *made;
+        jj_node *made = NULL;
         inside_tag = false;
         TRI_TRY(jj_node_new(p, &made, JJ_N_FILTER, p->at->at));
         TRI_TRY(dotted_name(p, &made->name));
@@ -471,7 +471,7 @@ static tri_status parse_test(jj_parser *p, jj_node **node) {
         if (jj_at_name(p, "is")) {
             return jj_parser_fail(p, p->at->at, "You cannot chain multiple tests with is");
         }
-        jj_node *arg;
+        jj_node *arg = NULL;
         jj_nodes args = {0};
         TRI_TRY(parse_primary(p, false, &arg));
         TRI_TRY(parse_postfix(p, &arg));
@@ -493,7 +493,7 @@ static tri_status parse_unary(jj_parser *p, bool with_filter, jj_node **node) {
         return jj_parser_fail(p, at, "expressions nested more than %d deep", JJ_MAX_HEIGHT);
     }
     if (jj_at_op(p, '-') || jj_at_op(p, '+')) {
-        jj_node *made;
+        jj_node *made = NULL;
         TRI_TRY(jj_node_new(p, &made, jj_at_op(p, '-') ? JJ_N_NEG : JJ_N_POS, at));
         p->at++;
         p->depth++;
@@ -524,7 +524,7 @@ static tri_status parse_unary(jj_parser *p, bool with_filter, jj_node **node) {
 
 static tri_status make_binary(
     jj_parser *p, jj_node_kind kind, uint32_t at, jj_op op, jj_node *right, jj_node **left) {
-    jj_node *made;
+    jj_node *made = NULL;
     TRI_TRY(jj_node_new(p, &made, kind, at));
     made->op = (uint8_t)op;
     made->a = *left;
@@ -537,7 +537,7 @@ static tri_status make_binary(
 static tri_status parse_pow(jj_parser *p, jj_node **node) {
     TRI_TRY(parse_unary(p, true, node));
     while (jj_at_op(p, JJ_OP2('*', '*'))) {
-        jj_node *right;
+        jj_node *right = NULL;
         uint32_t at = p->at++->at;
         TRI_TRY(parse_unary(p, true, &right));
         TRI_TRY(make_binary(p, JJ_N_BINARY, at, JJ_POW, right, node));
@@ -556,7 +556,7 @@ static int math2_op(const jj_parser *p) {
 static tri_status parse_math2(jj_parser *p, jj_node **node) {
     TRI_TRY(parse_pow(p, node));
     for (int op; (op = math2_op(p)) >= 0;) {
-        jj_node *right;
+        jj_node *right = NULL;
         uint32_t at = p->at++->at;
         TRI_TRY(parse_pow(p, &right));
         TRI_TRY(make_binary(p, JJ_N_BINARY, at, (jj_op)op, right, node));
@@ -585,7 +585,7 @@ static tri_status parse_concat(jj_parser *p, jj_node **node) {
 static tri_status parse_math1(jj_parser *p, jj_node **node) {
     TRI_TRY(parse_concat(p, node));
     while (jj_at_op(p, '+') || jj_at_op(p, '-')) {
-        jj_node *right;
+        jj_node *right = NULL;
         jj_op op = jj_at_op(p, '+') ? JJ_ADD : JJ_SUB;
         uint32_t at = p->at++->at;
         TRI_TRY(parse_concat(p, &right));
@@ -616,7 +616,7 @@ static tri_status parse_compare(jj_parser *p, jj_node **node) {
     uint32_t at = p->at->at;
     TRI_TRY(parse_math1(p, node));
     for (int op; (op = compare_op(p)) >= 0;) {
-        jj_node *operand;
+        jj_node *operand = NULL;
         TRI_TRY(jj_node_new(p, &operand, JJ_N_OPERAND, p->at[-1].at));
         operand->op = (uint8_t)op;
         TRI_TRY(parse_math1(p, &operand->a));
@@ -624,7 +624,7 @@ static tri_status parse_compare(jj_parser *p, jj_node **node) {
         TRI_TRY(jj_nodes_add(p, &ops, operand));
     }
     if (!ops.n) return TRI_OK;
-    jj_node *made;
+    jj_node *made = NULL;
     TRI_TRY(jj_node_new(p, &made, JJ_N_COMPARE, at));
     made->a = *node;
     made->list = ops.items;
@@ -642,7 +642,7 @@ static tri_status parse_not(jj_parser *p, jj_node **node) {
         n++;
     TRI_TRY(parse_compare(p, node));
     while (n-- > 0) {
-        jj_node *made;
+        jj_node *made = NULL;
         TRI_TRY(jj_node_new(p, &made, JJ_N_NOT, at));
         made->a = *node;
         *node = made;
@@ -654,7 +654,7 @@ static tri_status parse_not(jj_parser *p, jj_node **node) {
 static tri_status parse_and(jj_parser *p, jj_node **node) {
     TRI_TRY(parse_not(p, node));
     while (jj_at_name(p, "and")) {
-        jj_node *right;
+        jj_node *right = NULL;
         uint32_t at = p->at++->at;
         TRI_TRY(parse_not(p, &right));
         TRI_TRY(make_binary(p, JJ_N_AND, at, JJ_ADD, right, node));
@@ -665,7 +665,7 @@ static tri_status parse_and(jj_parser *p, jj_node **node) {
 static tri_status parse_or(jj_parser *p, jj_node **node) {
     TRI_TRY(parse_and(p, node));
     while (jj_at_name(p, "or")) {
-        jj_node *right;
+        jj_node *right = NULL;
         uint32_t at = p->at++->at;
         TRI_TRY(parse_and(p, &right));
         TRI_TRY(make_binary(p, JJ_N_OR, at, JJ_ADD, right, node));
@@ -676,7 +676,7 @@ static tri_status parse_or(jj_parser *p, jj_node **node) {
 static tri_status parse_cond(jj_parser *p, jj_node **node) {
     TRI_TRY(parse_or(p, node));
     while (jj_at_name(p, "if")) {
-        jj_node *made;
+        jj_node *made = NULL;
         TRI_TRY(jj_node_new(p, &made, JJ_N_COND, p->at++->at));
         made->a = *node;
         TRI_TRY(parse_or(p, &made->b));

@@ -20,7 +20,7 @@ static int shortest(double f, char *out, size_t room) {
 }
 
 int jj_float_repr(double f, char out[32]) {
-    char text[40], digits[20];
+    char text[40], digits[20] = {0};
     if (isnan(f)) return snprintf(out, 32, "nan");
     if (isinf(f)) return snprintf(out, 32, f < 0 ? "-inf" : "inf");
     shortest(f, text, sizeof text);
