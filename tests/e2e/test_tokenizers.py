@@ -5,6 +5,7 @@ component with every option over small vocabularies.  --tokenizer_strings N comp
 import itertools
 import json
 import random
+import resource
 import subprocess
 
 import harness
@@ -32,6 +33,54 @@ def test_family(name, scratch, request):
     texts = oracle.texts_of(name, len(name), special)
     n = request.config.getoption("--tokenizer_strings")
     check(tokenizer, scratch / "tokenizer.json", [texts.text() for _ in range(n)])
+
+
+# ---- bytes that are no text ----
+
+
+def broken(r):
+    """UTF-8 with bytes lost, changed and put in: lone leads and continuations, overlong forms, surrogates, past the end."""
+    parts = ["é", "中", "😀", "a", " ", "\n", "ab c", "1"]
+    bad = [b"\x80", b"\xbf", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf0\x9f", b"\xe4\xb8", b"\xff"]
+    made = [r.choice(bad) if r.random() < 0.3 else r.choice(parts).encode() for _ in range(r.randrange(1, 60))]
+    data = bytearray(b"".join(made))
+    for _ in range(r.randrange(3)):
+        data[r.randrange(len(data))] = r.randrange(256)
+    return bytes(data)
+
+
+def test_what_is_not_utf8(scratch):
+    """Read as U+FFFD for each maximal ill-formed part, as Python's errors="replace" does."""
+    tokenizer, _ = oracle.family("llama-bpe")
+    path = scratch / "tokenizer.json"
+    tokenizer.save(str(path))
+    r = random.Random(11)
+    for data in [broken(r) for _ in range(30)]:
+        done = subprocess.run([trireme(), "tokenize", path], input=data, capture_output=True, check=True)
+        ids = [int(word) for word in done.stdout.split()]
+        text = data.decode("utf-8", "replace")
+        assert ids == tokenizer.encode(text, add_special_tokens=False).ids, data
+
+
+def test_a_very_long_line(scratch):
+    """50 MB of one letter: linear time (the run ends within its limit) and memory within a few times the text."""
+    tokenizer, _ = oracle.family("llama-bpe")
+    path = scratch / "tokenizer.json"
+    tokenizer.save(str(path))
+    limit = 1 << 30
+    done = subprocess.run(
+        [trireme(), "tokenize", path],
+        input=b"a" * 50_000_000,
+        capture_output=True,
+        check=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+    )
+    ids = [int(word) for word in done.stdout.split()]
+    lengths = {i: len(tokenizer.decode([i])) for i in set(ids)}
+    assert sum(lengths[i] for i in ids) == 50_000_000
+    few = tokenizer.encode("a" * 4096, add_special_tokens=False).ids
+    assert ids[: len(few) // 2] == few[: len(few) // 2]
 
 
 # ---- components over small vocabularies ----
