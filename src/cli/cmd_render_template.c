@@ -21,7 +21,16 @@ typedef struct render_args {
 
 /* ---- inputs ---- */
 
-/* "key=JSON"; what is no JSON is taken as a string. */
+/* Python's words, and what begins as JSON and is none: not what its writer means by a text. */
+static bool looks_like_json(const char *value) {
+    static const char *const words[] = {"True", "False", "None"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!strcmp(value, words[i])) return true;
+    }
+    return *value && strchr("{[\"", *value) != NULL;
+}
+
+/* "key=JSON"; a word that is no JSON is a text. */
 static tri_status put_setting(
     tri_json_writer *w, const char *setting, tri_arena *arena, tri_error *err) {
     const char *equals = strchr(setting, '=');
@@ -34,6 +43,11 @@ static tri_status put_setting(
     if (!key) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for --set %s", setting);
     tri_json_key(w, key);
     if (tri_json_parse(tri_str_of(equals + 1), arena, &value, NULL)) {
+        if (looks_like_json(equals + 1)) {
+            return TRI_FAIL(err, TRI_E_ARGUMENT,
+                "--set %s is no JSON: true, false, null, numbers, \"text\", [...] and {...} are",
+                setting);
+        }
         tri_json_string(w, tri_str_of(equals + 1));
     } else {
         tri_json_value(w, value);

@@ -5,10 +5,16 @@
 #include "text/normalize.h"
 #include "text/utf8.h"
 
+/* What a step holds or makes of one token: a chain of replacements could make gigabytes of it. */
+enum { MAX_STAGE_BYTES = 256 << 20 };
+
 void tri_decode_chain_init(tri_decode_chain *c, const tri_tokenizer *t) {
     *c = (tri_decode_chain){.t = t, .n_stages = t->n_decoders ? t->n_decoders : 1};
-    for (int32_t i = 0; i < t->n_decoders; i++)
-        c->stages[i].step = &t->decoders[i];
+    for (int32_t i = 0; i < TRI_MAX_STEPS; i++) {
+        tri_decode_stage *s = &c->stages[i];
+        s->step = i < t->n_decoders ? &t->decoders[i] : NULL;
+        s->token.limit_bytes = s->other.limit_bytes = s->held.limit_bytes = MAX_STAGE_BYTES;
+    }
 }
 
 void tri_decode_chain_deinit(tri_decode_chain *c) {

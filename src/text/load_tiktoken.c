@@ -86,10 +86,14 @@ enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_RANKS = 1 << 24, MAX_SPECIALS
 static tri_status find_kind(
     const char *model_type, int32_t n_ranks, const struct kind **kind, tri_error *err) {
     for (int i = 0; i < N_KINDS; i++) {
-        if (model_type && !strcmp(kinds[i].model_type, model_type)) {
-            *kind = &kinds[i];
-            return TRI_OK;
+        if (!model_type || strcmp(kinds[i].model_type, model_type) != 0) continue;
+        if (n_ranks < kinds[i].n_ranks) {
+            return TRI_FAIL(err, TRI_E_FORMAT,
+                "%d ranks, and files of %s have %d: it is cut short, or not this model's", n_ranks,
+                model_type, kinds[i].n_ranks);
         }
+        *kind = &kinds[i];
+        return TRI_OK;
     }
     for (int i = 0; i < N_KINDS; i++) {
         if (kinds[i].n_ranks != n_ranks) continue;
@@ -110,8 +114,8 @@ typedef struct line {
     int64_t rank;
 } line;
 
-/* Takes the next line that is not empty off the text; false: none, or (with base64 left empty) one
- * that is not base64, a space and a rank. */
+/* Takes the next line that is not empty off the text; false: none, or one that is not base64, a
+ * space and a rank, which stays. */
 static bool next_line(tri_str *text, line *out) {
     *out = (line){0};
     while (text->len && (text->ptr[0] == '\n' || text->ptr[0] == '\r'))
@@ -120,13 +124,13 @@ static bool next_line(tri_str *text, line *out) {
     const char *end = memchr(text->ptr, '\n', text->len);
     size_t n = end ? (size_t)(end - text->ptr) : text->len;
     tri_str whole = {text->ptr, n};
-    *text = (tri_str){text->ptr + n, text->len - n};
     if (whole.len && whole.ptr[whole.len - 1] == '\r') whole.len--;
     const char *space = memchr(whole.ptr, ' ', whole.len);
     if (!space || space == whole.ptr) return false;
     tri_str rank = {space + 1, whole.len - (size_t)(space - whole.ptr) - 1};
     if (!tri_str_to_i64(rank, &out->rank)) return false;
     out->base64 = (tri_str){whole.ptr, (size_t)(space - whole.ptr)};
+    *text = (tri_str){text->ptr + n, text->len - n};
     return true;
 }
 

@@ -7,6 +7,8 @@
 #include "text/spm.h"
 #include "text/utf8.h"
 
+enum { MIN_LIMIT_BYTES = 64 << 20, MAX_GROWTH = 64 }; /* of a text by its normalizers */
+
 void tri_normalize_scratch_deinit(tri_normalize_scratch *scratch) {
     for (int i = 0; i < TRI_MAX_STEPS; i++)
         tri_regex_scan_free(scratch->scans[i]);
@@ -296,12 +298,19 @@ static tri_status run_step(step_run *r, tri_error *err) {
 tri_status tri_normalize(const tri_tokenizer *t, tri_normalize_scratch *scratch, tri_stretch in,
     tri_stretch *out, tri_error *err) {
     int next = 0;
+    /* A chain of replacements could make gigabytes of a word. */
+    size_t limit = MIN_LIMIT_BYTES + MAX_GROWTH * in.text.len;
     for (int32_t i = 0; i < t->n_normalizers && in.text.len; i++) {
         tri_buf *buffer = &scratch->buffers[next];
         step_run r = {&t->normalizers[i], &scratch->scans[i], in, buffer, 0, false};
         tri_buf_clear(buffer);
+        buffer->limit_bytes = limit;
         TRI_TRY(run_step(&r, err));
-        TRI_TRY(tri_buf_status(buffer, err));
+        tri_status rc = tri_buf_status(buffer, err);
+        if (rc) {
+            tri_error_context(err, "normalizer %d", i);
+            return rc;
+        }
         if (r.unchanged) {
             in = r.in;
         } else {

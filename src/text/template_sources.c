@@ -39,7 +39,10 @@ static tri_status add_json_templates(
     tri_template_sources *s, const tri_json *value, tri_error *err) {
     if (tri_json_is(value, TRI_JSON_STRING))
         return add_template(s, TRI_STR("default"), value->text, err);
-    for (int32_t i = 0; tri_json_is(value, TRI_JSON_ARRAY) && i < value->n; i++) {
+    if (!value || tri_json_is(value, TRI_JSON_NULL)) return TRI_OK;
+    if (!tri_json_is(value, TRI_JSON_ARRAY))
+        return TRI_FAIL(err, TRI_E_FORMAT, "chat_template is neither text nor a list of templates");
+    for (int32_t i = 0; i < value->n; i++) {
         const tri_json *name = tri_json_get(&value->items[i], "name");
         const tri_json *text = tri_json_get(&value->items[i], "template");
         if (!tri_json_is(name, TRI_JSON_STRING) || !tri_json_is(text, TRI_JSON_STRING)) {

@@ -232,7 +232,7 @@ static tri_status load_file(
     } else if (ends_with_ignoring_case(name, ".tiktoken") || tri_is_tiktoken(file)) {
         rc = tri_load_tiktoken(t, file, model_type_beside(path, scratch),
             read_beside(path, "tokenizer_config.json", scratch), err);
-    } else if (ends_with_ignoring_case(name, ".model")) {
+    } else if (ends_with_ignoring_case(name, ".model") || strcasestr(name, ".model.v")) {
         rc = tri_load_sentencepiece(t, file, err);
     } else {
         rc = TRI_FAIL(err, TRI_E_FORMAT,

@@ -168,10 +168,14 @@ def test_errors(model):
     assert "roles must alternate" in refused("render-template", model, stdin="[]")
     assert "line 1" in refused("render-template", model, stdin="[{]") 
     assert "messages" in refused("render-template", model, stdin="{}")
+    for value in "True", "None", "{'a': 1}":
+        assert "no JSON" in refused("render-template", model, "--set", f"x={value}", stdin="[]")
     assert "KEY=VALUE" in refused("render-template", model, "--set", "nothing", stdin="[]")
 
 
 def test_a_model_without_a_template(scratch):
+    (scratch / "tokenizer_config.json").write_text('{"chat_template": 3}')
+    assert "neither text nor a list" in refused("render-template", scratch, stdin="[]")
     (scratch / "tokenizer_config.json").write_text("{}")
     assert "chat_template.jinja" in refused("render-template", scratch, stdin="[]")
 

@@ -83,6 +83,25 @@ def test_a_very_long_line(scratch):
     assert ids[: len(few) // 2] == few[: len(few) // 2]
 
 
+def test_replacements_that_explode(scratch):
+    """Each makes a thousand letters of one: refused within bounded memory, by normalizers and by decoders."""
+    steps = [{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000} for _ in range(6)]
+    model = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}
+    path, limit = scratch / "tokenizer.json", 1 << 30
+    for part, command, data in ("normalizer", "tokenize", "a"), ("decoder", "detokenize", "0 0"):
+        chain = {"type": "Sequence", "normalizers" if part == "normalizer" else "decoders": steps}
+        path.write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": model, part: chain}))
+        done = subprocess.run(
+            [trireme(), command, path],
+            input=data,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
+        )
+        assert done.returncode == 1 and "limit" in done.stderr, done.stderr
+
+
 # ---- components over small vocabularies ----
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDE0123456789 .,!?'-_▁#<>/é中日の한я\n\t"

@@ -216,7 +216,7 @@ TIKTOKEN = {
         r"|[^\r\n\p{L}\p{N}]?" + KIMI_UPPER + "+" + KIMI_LOWER + "*" + CONTRACTIONS + "?"
         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         "llama-bpe",
-        128000,
+        163584,
     ),
     "gpt2": (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s", "gpt-2", 50256),
 }
@@ -261,18 +261,28 @@ def test_tiktoken(model_type, scratch):
 
 def test_tiktoken_special_tokens(scratch):
     """Those of tokenizer_config.json first, the kind's own where it says nothing."""
-    n = 50256
-    ranks = ranks_of("gpt-2", n)
+    n = 163584
     added = {str(n): {"content": "[BOS]", "special": True}, str(n + 2): {"content": "<tool>", "special": False}}
-    write_tiktoken(scratch, ranks, "kimi_k2", added_tokens_decoder=added)
+    write_tiktoken(scratch, ranks_of("gpt-2", n), "kimi_k2", added_tokens_decoder=added)
     ids = encode(scratch, ["[BOS]<tool>", "[BOS"], "--parse_special")
     assert ids[0] == [n, n + 2] and ids[1][0] < n
     assert encode(scratch, ["<tool>[BOS]"])[0][0] == n + 2  # not special: read in any text
     assert n not in encode(scratch, ["<tool>[BOS]"])[0]
-    write_tiktoken(scratch, ranks, "llama")
+    n = 128000
+    write_tiktoken(scratch, ranks_of("gpt-2", n), "llama")
     assert encode(scratch, ["<|eot_id|>"], "--parse_special", "--add_special_tokens") == [[n, n + 9]]
-    write_tiktoken(scratch, ranks, "unheard_of")
+    n = 50256
+    write_tiktoken(scratch, ranks_of("gpt-2", n), "unheard_of")
     assert encode(scratch, ["<|endoftext|>"], "--parse_special") == [[n]]  # known by its number of ranks
+
+
+def test_tiktoken_cut_short(scratch):
+    """A cut in a line is seen there, a cut between lines by the number of ranks."""
+    write_tiktoken(scratch, ranks_of("gpt-2", 50256), "llama")
+    assert "128000" in harness.refused("tokenize", scratch)
+    path = scratch / "tokenizer.model"
+    path.write_text(path.read_text() + "YQ==")
+    assert "line 50257" in harness.refused("tokenize", scratch)
 
 
 # ---- GGUF ----
