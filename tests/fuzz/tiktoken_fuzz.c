@@ -19,6 +19,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     tri_is_tiktoken(file);
     tri_tokenizer *t = fuzz_new_tokenizer();
-    if (t) fuzz_use_tokenizer(t, tri_load_tiktoken(t, file, "gpt2", config, &err), file, &err);
+    if (t) fuzz_use_tokenizer(t, tri_load_tiktoken(t, file, "r50k_base", config, &err), file, &err);
     return 0;
 }

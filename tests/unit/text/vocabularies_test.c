@@ -128,7 +128,7 @@ static void ranks(void **state) {
     assert_int_equal(tri_file_read(CORPUS "tiktoken/gpt2", 1 << 20, &arena, &file, &err), TRI_OK);
     assert_true(tri_is_tiktoken(file));
     tri_str config = TRI_STR("{\"added_tokens_decoder\": {\"270\": {\"content\": \"<x>\"}}}");
-    assert_int_equal(tri_load_tiktoken(t, file, "gpt2", config, &err), TRI_OK);
+    assert_int_equal(tri_load_tiktoken(t, file, "r50k_base", config, &err), TRI_OK);
     assert_int_equal(tri_tokenizer_finish(t, &err), TRI_OK);
     expect_ids(t, TRI_STR("hello the<x>"), &all, (int32_t[]){261, 258, 270}, 3);
     expect_ids(t, TRI_STR("<x>"), NULL, (int32_t[]){'<', 'x', '>'}, 3);
