@@ -266,7 +266,8 @@ static tri_status missing(checkpoint_reader *r, const char *key) {
 
 static tri_status read_size(
     checkpoint_reader *r, const char *key, bool required, int32_t max, int32_t *value) {
-    if (required && !tri_json_get(r->root, key)) return missing(r, key);
+    const tri_json *found = tri_json_get(r->root, key);
+    if (required && (!found || tri_json_is(found, TRI_JSON_NULL))) return missing(r, key);
     return tri_json_read_i32(r->root, key, 1, max, value, r->err);
 }
 
