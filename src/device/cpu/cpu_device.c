@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "device/bound.h"
 #include "device/comm.h"
 #include "device/cpu/isa.h"
 #include "device/device_impl.h"
@@ -44,18 +45,10 @@ typedef struct cpu_device {
     bool stop;
 } cpu_device;
 
-typedef struct cpu_bound { /* what changes from step to step of one launch */
-    tri_plugin_launch launch;
-    tri_plugin_cache *caches; /* copies of those that the list gave, by operand */
-    const tri_plugin_cache **caches_by_operand;
-    tri_plugin_state *states;
-    const tri_plugin_state **states_by_operand;
-} cpu_bound;
-
 typedef struct cpu_capture {
     tri_capture base;
     tri_launch *launches;
-    cpu_bound *bound;
+    tri_bound_launch *bound;
     int32_t n_launches, n_groups;
     tri_comm *comm;
     tri_plugin_step step;
@@ -76,30 +69,10 @@ static void bind_step(cpu_capture *c, const tri_step *step) {
     for (int32_t s = 0; s < step->n_sequences; s++)
         n_context_tokens += context_lens[s];
 
-    c->step.step = step;
-    c->step.extents = (tri_plugin_extents){.n_tokens = step->n_tokens,
-        .n_sequences = step->n_sequences,
-        .n_rows = step->n_rows,
-        .n_context_tokens = n_context_tokens};
-    c->step.positions = TRI_STEP_I32(step, positions);
-    c->step.cu_seqlens = TRI_STEP_I32(step, cu_seqlens);
-    c->step.context_lens = context_lens;
-    c->step.rows = TRI_STEP_I32(step, rows);
-
-    for (int32_t i = 0; i < c->n_launches; i++) {
-        const tri_launch *launch = &c->launches[i];
-        cpu_bound *bound = &c->bound[i];
-        for (int32_t k = 0; k < launch->n_inputs; k++) {
-            int32_t g = launch->cache_groups ? launch->cache_groups[k] : -1;
-            if (bound->caches_by_operand && bound->caches_by_operand[k]) {
-                bound->caches[k].block_tables = tri_step_block_table(step, g, 0);
-                bound->caches[k].max_blocks = step->groups[g].max_blocks;
-            }
-            if (bound->states_by_operand && bound->states_by_operand[k]) {
-                bound->states[k].slots = tri_step_at(step, step->groups[g].state_slots);
-            }
-        }
-    }
+    uintptr_t base = (uintptr_t)step;
+    tri_step_bind(&c->step, step, base, n_context_tokens);
+    for (int32_t i = 0; i < c->n_launches; i++)
+        tri_bound_launch_set_step(&c->bound[i], &c->launches[i], step, base);
 }
 
 static void run_launches(void *arg, int32_t thread, int32_t n_threads) {
@@ -168,12 +141,8 @@ static void synchronize(tri_device *device) {
 static void capture_destroy(tri_capture *capture) {
     cpu_capture *c = (cpu_capture *)capture;
     synchronize(capture->device);
-    for (int32_t i = 0; c->bound && i < c->n_launches; i++) {
-        free(c->bound[i].caches);
-        free(c->bound[i].caches_by_operand);
-        free(c->bound[i].states);
-        free(c->bound[i].states_by_operand);
-    }
+    for (int32_t i = 0; c->bound && i < c->n_launches; i++)
+        tri_bound_launch_deinit(&c->bound[i]);
     for (int32_t i = 0; i < TRI_DEVICE_MAX_QUEUED; i++)
         free(c->slots[i].step);
     free(c->launches);
@@ -181,41 +150,11 @@ static void capture_destroy(tri_capture *capture) {
     free(c);
 }
 
-/* Own copies of the caches and states of a launch, since block tables and slots are set in them. */
 static bool bind_launch(cpu_capture *c, int32_t i, void *workspace, tri_comm *comm) {
-    const tri_launch *launch = &c->launches[i];
-    cpu_bound *bound = &c->bound[i];
-    size_t n = launch->n_inputs > 0 ? (size_t)launch->n_inputs : 0;
-    if (n && launch->caches) {
-        bound->caches = calloc(n, sizeof *bound->caches);
-        bound->caches_by_operand = calloc(n, sizeof *bound->caches_by_operand);
-        if (!bound->caches || !bound->caches_by_operand) return false;
-    }
-    if (n && launch->states) {
-        bound->states = calloc(n, sizeof *bound->states);
-        bound->states_by_operand = calloc(n, sizeof *bound->states_by_operand);
-        if (!bound->states || !bound->states_by_operand) return false;
-    }
-    for (size_t k = 0; k < n; k++) {
-        if (launch->caches && launch->caches[k]) {
-            bound->caches[k] = *launch->caches[k];
-            bound->caches_by_operand[k] = &bound->caches[k];
-        }
-        if (launch->states && launch->states[k]) {
-            bound->states[k] = *launch->states[k];
-            bound->states_by_operand[k] = &bound->states[k];
-        }
-    }
-    bound->launch = (tri_plugin_launch){.struct_size = sizeof(tri_plugin_launch),
-        .step = &c->step,
-        .inputs = launch->inputs,
-        .outputs = launch->outputs,
-        .caches = bound->caches_by_operand,
-        .states = bound->states_by_operand,
-        .workspace = workspace,
-        .barrier = team_barrier,
-        .team = ((cpu_device *)c->base.device)->team,
-        .comm = comm};
+    tri_bound_launch *bound = &c->bound[i];
+    if (!tri_bound_launch_init(bound, &c->launches[i], &c->step, workspace, comm)) return false;
+    bound->launch.barrier = team_barrier;
+    bound->launch.team = ((cpu_device *)c->base.device)->team;
     return true;
 }
 

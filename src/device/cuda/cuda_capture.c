@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/bound.h"
 #include "device/cuda/cuda_device.h"
 
 enum { MAX_GRAPHS = 160 }; /* kinds of steps; the oldest is forgotten for a new one */
@@ -32,18 +33,10 @@ typedef struct slot { /* of a submitted step */
     graph *wanted; /* to be captured when the step is complete */
 } slot;
 
-typedef struct bound { /* a launch, as cpu_device.c binds it */
-    tri_plugin_launch launch;
-    tri_plugin_cache *caches;
-    const tri_plugin_cache **caches_by_operand;
-    tri_plugin_state *states;
-    const tri_plugin_state **states_by_operand;
-} bound;
-
 typedef struct cuda_capture {
     tri_capture base;
     tri_launch *launches;
-    bound *bound;
+    tri_bound_launch *bound;
     int32_t n_launches, n_groups;
     bool can_capture;
     tri_cuda_queue queue;
@@ -64,70 +57,19 @@ static tri_cuda_device *device_of(cuda_capture *c) {
 
 /* ---- binding ---- */
 
-static const int32_t *on_device(const cuda_capture *c, uint32_t offset) {
-    return (const int32_t *)(uintptr_t)(c->step_bytes + offset);
-}
-
 /* Addresses of a step of this header once its bytes are on the device. */
 static void bind_step(cuda_capture *c, const tri_step *header, int64_t n_context_tokens) {
-    c->step.step = on_device(c, 0);
-    c->step.extents = (tri_plugin_extents){.n_tokens = header->n_tokens,
-        .n_sequences = header->n_sequences,
-        .n_rows = header->n_rows,
-        .n_context_tokens = n_context_tokens};
-    c->step.positions = on_device(c, header->positions);
-    c->step.cu_seqlens = on_device(c, header->cu_seqlens);
-    c->step.context_lens = on_device(c, header->context_lens);
-    c->step.rows = on_device(c, header->rows);
-    for (int32_t i = 0; i < c->n_launches; i++) {
-        const tri_launch *launch = &c->launches[i];
-        bound *b = &c->bound[i];
-        for (int32_t k = 0; k < launch->n_inputs; k++) {
-            int32_t g = launch->cache_groups ? launch->cache_groups[k] : -1;
-            if (b->caches_by_operand && b->caches_by_operand[k]) {
-                b->caches[k].block_tables = on_device(c, header->groups[g].block_tables);
-                b->caches[k].max_blocks = header->groups[g].max_blocks;
-            }
-            if (b->states_by_operand && b->states_by_operand[k])
-                b->states[k].slots = on_device(c, header->groups[g].state_slots);
-        }
-    }
+    uintptr_t base = (uintptr_t)c->step_bytes;
+    tri_step_bind(&c->step, header, base, n_context_tokens);
+    for (int32_t i = 0; i < c->n_launches; i++)
+        tri_bound_launch_set_step(&c->bound[i], &c->launches[i], header, base);
 }
 
 static bool bind_launch(cuda_capture *c, int32_t i, void *workspace, tri_comm *comm) {
-    const tri_launch *launch = &c->launches[i];
-    bound *b = &c->bound[i];
-    size_t n = launch->n_inputs > 0 ? (size_t)launch->n_inputs : 0;
-    if (n && launch->caches) {
-        b->caches = calloc(n, sizeof *b->caches);
-        b->caches_by_operand = calloc(n, sizeof *b->caches_by_operand);
-        if (!b->caches || !b->caches_by_operand) return false;
-    }
-    if (n && launch->states) {
-        b->states = calloc(n, sizeof *b->states);
-        b->states_by_operand = calloc(n, sizeof *b->states_by_operand);
-        if (!b->states || !b->states_by_operand) return false;
-    }
-    for (size_t k = 0; k < n; k++) {
-        if (launch->caches && launch->caches[k]) {
-            b->caches[k] = *launch->caches[k];
-            b->caches_by_operand[k] = &b->caches[k];
-        }
-        if (launch->states && launch->states[k]) {
-            b->states[k] = *launch->states[k];
-            b->states_by_operand[k] = &b->states[k];
-        }
-    }
-    b->launch = (tri_plugin_launch){.struct_size = sizeof(tri_plugin_launch),
-        .step = &c->step,
-        .inputs = launch->inputs,
-        .outputs = launch->outputs,
-        .caches = b->caches_by_operand,
-        .states = b->states_by_operand,
-        .workspace = workspace,
-        .n_threads = 1,
-        .team = &c->queue,
-        .comm = comm};
+    tri_bound_launch *b = &c->bound[i];
+    if (!tri_bound_launch_init(b, &c->launches[i], &c->step, workspace, comm)) return false;
+    b->launch.n_threads = 1;
+    b->launch.team = &c->queue;
     return true;
 }
 
@@ -266,12 +208,8 @@ void tri_cuda_capture_destroy(tri_capture *capture) {
         drop_resources(c);
         d->cu->context_pop(&popped);
     }
-    for (int32_t i = 0; c->bound && i < c->n_launches; i++) {
-        free(c->bound[i].caches);
-        free(c->bound[i].caches_by_operand);
-        free(c->bound[i].states);
-        free(c->bound[i].states_by_operand);
-    }
+    for (int32_t i = 0; c->bound && i < c->n_launches; i++)
+        tri_bound_launch_deinit(&c->bound[i]);
     free(c->graphs);
     free(c->launches);
     free(c->bound);
