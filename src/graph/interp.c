@@ -276,6 +276,18 @@ static tri_interp_rule rule_of(tri_op op) {
     return NULL;
 }
 
+/* Results of a narrow type hold what that type can. */
+static void round_results(const tri_interp *in, const tri_node *node) {
+    for (int32_t i = 0; i < node->n_results; i++) {
+        const tri_type *t = &node->results[i]->type;
+        const tri_interp_slot *slot = &in->slots[node->results[i]->id];
+        float *f = slot->owned;
+        if (t->kind != TRI_TYPE_TENSOR || t->dtype != TRI_BF16 || slot->f != f) continue;
+        for (int64_t k = 0; k < slot->rows * slot->columns; k++)
+            f[k] = tri_bf16_to_f32(tri_f32_to_bf16(f[k]));
+    }
+}
+
 static tri_status observe(tri_interp *in, const tri_node *node, tri_error *err) {
     for (int32_t i = 0; in->options.observe && i < node->n_results; i++) {
         const tri_value *value = node->results[i];
@@ -434,6 +446,7 @@ tri_status tri_interp_run(tri_interp *in, const tri_step *step, tri_error *err) 
     for (const tri_node *node = in->g->first; !rc && node; node = node->next) {
         if (node->n_results > 0 && node->results[0]->constant) continue;
         rc = evaluate(in, node, err);
+        if (!rc) round_results(in, node);
         if (!rc) rc = observe(in, node, err);
     }
     in->step = NULL;

@@ -129,10 +129,20 @@ tri_status tri_shape_activation(
     const tri_node *node, const char *name, const tri_type **type, tri_error *err) {
     const tri_value *value = tri_node_operand(node, name);
     const tri_type *t = &value->type;
-    if (value->constant || !tri_type_is_row(t) || t->dtype != TRI_F32 || t->n_dims != 2 ||
-        t->dims[0] > 0)
-        return TRI_SHAPE_FAIL(node, name, err, "f32[T, columns] computed at run time is due");
+    if (value->constant || !tri_type_is_row(t) || (t->dtype != TRI_F32 && t->dtype != TRI_BF16) ||
+        t->n_dims != 2 || t->dims[0] > 0)
+        return TRI_SHAPE_FAIL(
+            node, name, err, "f32 or bf16 [T, columns] computed at run time is due");
     *type = t;
+    return TRI_OK;
+}
+
+tri_status tri_shape_dtype(const tri_node *node, tri_type *result, tri_error *err) {
+    const char *dtype = tri_node_string(node, "dtype");
+    bool narrow = strcmp(dtype, "bf16") == 0;
+    if (!narrow && strcmp(dtype, "f32") != 0)
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "dtype is '%s'; f32 and bf16 can be", dtype);
+    result->dtype = narrow ? TRI_BF16 : TRI_F32;
     return TRI_OK;
 }
 
@@ -263,9 +273,9 @@ TRI_SHAPE_RULE(linear) {
         TRI_TRY(tri_shape_activation(node, "accumulator", &accumulator, err));
         if (!tri_type_equal(accumulator, &out[0]))
             return TRI_SHAPE_FAIL(
-                node, "accumulator", err, "the result is %s", tri_type_print(&out[0]).s);
+                node, "accumulator", err, "the sum is %s", tri_type_print(&out[0]).s);
     }
-    return TRI_OK;
+    return tri_shape_dtype(node, &out[0], err);
 }
 
 /* ---- rows ---- */
@@ -290,7 +300,7 @@ TRI_SHAPE_RULE(rms_norm) {
     TRI_TRY(tri_shape_activation(node, "x", &x, err));
     TRI_TRY(check_norm(node, x, err));
     out[0] = *x;
-    return TRI_OK;
+    return tri_shape_dtype(node, &out[0], err);
 }
 
 TRI_SHAPE_RULE(add_rms_norm) {
@@ -302,7 +312,7 @@ TRI_SHAPE_RULE(add_rms_norm) {
         return TRI_SHAPE_FAIL(node, "r", err, "but x is %s", tri_type_print(x).s);
     TRI_TRY(check_norm(node, x, err));
     out[0] = out[1] = *x;
-    return TRI_OK;
+    return tri_shape_dtype(node, &out[1], err);
 }
 
 /* A run-time activation or a constant of plain floats; *result is its type as f32. */
@@ -367,7 +377,7 @@ TRI_SHAPE_RULE(gated) {
         return TRI_SHAPE_FAIL(node, "x", err, "an even number of columns is due");
     out[0] = *x;
     out[0].dims[1] = x->dims[1] / 2;
-    return TRI_OK;
+    return tri_shape_dtype(node, &out[0], err);
 }
 
 TRI_SHAPE_RULE(columns) {

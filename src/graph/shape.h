@@ -83,7 +83,7 @@ bool tri_type_is_float(const tri_type *type);   /* elements f32 f16 bf16 f64 f8;
 int64_t tri_type_columns(const tri_type *type); /* the last dim */
 /* Dims, dtype and layout of a result or a declaration are within the limits. */
 tri_status tri_type_check(const tri_type *type, tri_error *err);
-/* Operand `name` is run-time float32 [T|R|S, C] in layout row; *type is its type. */
+/* Operand `name` is run-time float32 or bf16 [T|R|S, C] in layout row; *type is its type. */
 tri_status tri_shape_activation(
     const tri_node *node, const char *name, const tri_type **type, tri_error *err);
 /* Operand `name` is i32 [dim]. */
@@ -92,6 +92,8 @@ tri_status tri_shape_indices(const tri_node *node, const char *name, int64_t dim
 tri_status tri_shape_fail(const tri_node *node, const char *name, tri_error *err, const char *needs,
     ...) TRI_PRINTF(4, 5);
 #define TRI_SHAPE_FAIL(...) (tri_shape_fail(__VA_ARGS__), TRI_E_ARGUMENT)
+/* The dtype attribute, f32 or bf16, as the type of a result. */
+tri_status tri_shape_dtype(const tri_node *node, tri_type *result, tri_error *err);
 /* Integer attribute within [min, max]. */
 tri_status tri_shape_int(const tri_node *node, const char *attr, int64_t min, int64_t max,
     int64_t *value, tri_error *err);

@@ -97,7 +97,7 @@ TRI_SHAPE_RULE(rope_kv_write) {
     TRI_TRY(check_head_norm(node, "k_norm", head_size, err));
     out[0] = *q;
     out[1] = *cache;
-    return TRI_OK;
+    return tri_shape_dtype(node, &out[0], err);
 }
 
 TRI_SHAPE_RULE(attention) {
@@ -120,7 +120,7 @@ TRI_SHAPE_RULE(attention) {
         return TRI_FAIL(err, TRI_E_ARGUMENT, "scale is %g and softcap %g, neither can be negative",
             tri_node_float(node, "scale"), tri_node_float(node, "softcap"));
     out[0] = *q;
-    return TRI_OK;
+    return tri_shape_dtype(node, &out[0], err);
 }
 
 /* ---- collectives ---- */

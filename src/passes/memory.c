@@ -21,7 +21,10 @@
 #include "base/codec.h"
 #include "passes/match.h"
 
-enum { ALIGN_BYTES = 64 }; /* a cache line, and the widest vector register */
+enum {
+    ALIGN_BYTES = 64,    /* a cache line, and the widest vector register */
+    ROW_ALIGN_BYTES = 16 /* what a GPU's copies and vector loads want of every row */
+};
 
 typedef struct buffer {
     int32_t first, last;
@@ -68,10 +71,13 @@ static tri_status measure(const planner *p, const tri_value *value, place *out) 
     int32_t n_leading = t->n_dims > 1 ? t->n_dims - 1 : 1;
     int64_t columns = t->n_dims > 1 ? t->dims[n_leading] : 1;
     int64_t row_bytes = tri_dtype_row_bytes(t->dtype, columns);
-    bool over = row_bytes < 0;
+    bool over = row_bytes < 0 || row_bytes > INT64_MAX - ROW_ALIGN_BYTES;
+    int64_t stride_bytes = row_bytes;
+    if (t->n_dims > 1 && !over)
+        stride_bytes = (row_bytes + ROW_ALIGN_BYTES - 1) / ROW_ALIGN_BYTES * ROW_ALIGN_BYTES;
     for (int32_t i = 0; i < n_leading && !over; i++)
         over = __builtin_mul_overflow(rows, extent(p, t->dims[i]), &rows);
-    over = over || __builtin_mul_overflow(rows, row_bytes, &n_bytes) ||
+    over = over || __builtin_mul_overflow(rows, stride_bytes, &n_bytes) ||
            n_bytes > INT64_MAX - ALIGN_BYTES;
     if (over)
         return TRI_FAIL(p->err, TRI_E_LIMIT,
@@ -79,8 +85,8 @@ static tri_status measure(const planner *p, const tri_value *value, place *out) 
             " sequences, %" PRId64 " rows",
             value->id, tri_type_print(t).s, tri_match_describe(value->node).s, p->max_tokens,
             p->max_sequences, p->max_rows);
-    *out =
-        (place){.buffer = -1, .rows = rows, .row_bytes = row_bytes, .row_stride_bytes = row_bytes};
+    *out = (place){
+        .buffer = -1, .rows = rows, .row_bytes = row_bytes, .row_stride_bytes = stride_bytes};
     return TRI_OK;
 }
 
@@ -177,7 +183,7 @@ static tri_status assign_buffer(planner *p, const tri_node *node, int32_t result
     y->buffer = p->n_buffers;
     p->buffers[p->n_buffers++] = (buffer){.first = node->op == TRI_OP_INPUT ? -1 : at,
         .last = p->last_use[value->id],
-        .n_bytes = y->rows * y->row_bytes};
+        .n_bytes = y->rows * y->row_stride_bytes};
     return TRI_OK;
 }
 

@@ -5,7 +5,9 @@
  * the queue looks afterwards.
  *
  * Before a launch list is used, each launch is called once on a queue with `preparing` set: it
- * finds its functions (tri_cuda_modules_find), keeps them in its state and enqueues nothing. */
+ * finds its functions (tri_cuda_modules_find), keeps them in its state and enqueues nothing.  With
+ * `collect` set as well there need be no device: a launch then only tells which programs it is made
+ * of, so that an engine can bring them. */
 #ifndef TRI_DEVICE_CUDA_QUEUE_H
 #define TRI_DEVICE_CUDA_QUEUE_H
 
@@ -16,6 +18,8 @@ typedef struct tri_cuda_queue {
     tri_cu_stream stream;
     tri_cuda_modules *modules;
     bool preparing;
+    void (*collect)(void *user, const void *program); /* tri_cuda_program, of kernels/cuda */
+    void *collect_user;
     bool overlap; /* a kernel may start while its predecessor ends: kernels wait in their code */
     tri_status status;
     tri_error error;

@@ -145,7 +145,7 @@ static const broken_rule rules[] = {
     {foreign_result, "rule 2: result 0 does not know its node"},
     {use_before_definition, "rule 3: operand %0 is not defined before this use"},
     {operand_missing, "rule 4: operand table is left out"},
-    {attribute_missing, "rule 4: 3 attributes, 4 are due"},
+    {attribute_missing, "rule 4: 4 attributes, 5 are due"},
     {other_version, "rule 4: version 7, this build has version 1"},
     {other_type, "rule 5: %5 is f32[T,16], inference says f32[T,8]"},
     {marked_constant, "rule 5: %2 is marked constant"},

@@ -1,4 +1,4 @@
-#include "kernels/cpu/cpu.h"
+#include "kernels/desc.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,6 +75,11 @@ int32_t tri_reject(char *reason, size_t reason_bytes, const char *format, ...) {
 
 int32_t tri_require_f32(const tri_plugin_desc *desc, int32_t input, char *reason, size_t bytes) {
     const tri_plugin_type *type = tri_desc_input(desc, input);
+    for (int32_t i = 0; i < desc->n_outputs; i++) {
+        const tri_plugin_type *result = &desc->outputs[i];
+        if (result->dims[0] < 0 && result->dtype == TRI_BF16)
+            return tri_reject(reason, bytes, "result %d is bf16 rows", (int)i);
+    }
     if (!type) return 0;
     if (type->dtype != TRI_F32 || !tri_type_has_layout(type, "row")) {
         return tri_reject(reason, bytes, "operand %d is not float32 rows", (int)input);
