@@ -10,18 +10,22 @@ typedef long long i64;
 
 #define DEVICE static __device__ __forceinline__
 
-/* ---- dependent launches ---- */
+/* ---- dependent launches (from sm_90 on; before it kernels just follow each other) ---- */
 
 /* Lets the next kernel of the stream start its blocks.  Safe at any time, since that kernel reads
  * nothing of ours before its own grid_wait. */
 DEVICE void grid_launch_dependents(void) {
+#if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 /* Returns when all kernels before this one are complete and what they wrote can be read.  Every
  * kernel executes it, also one that needs nothing: the next kernel's wait covers only its
  * predecessor. */
 DEVICE void grid_wait(void) {
+#if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
 }
 
 /* ---- shared memory and barriers ---- */
