@@ -24,6 +24,7 @@ EMBED(rms_norm, "rms_norm.cu");
 EMBED(embedding, "embedding.cu");
 EMBED(elementwise, "elementwise.cu");
 EMBED(rope, "rope.cu");
+EMBED(step_inputs, "step_inputs.cu");
 
 const char *tri_cuda_source(const char *name) {
     static const struct {
@@ -38,6 +39,7 @@ const char *tri_cuda_source(const char *name) {
         {"embedding", tri_cuda_text_embedding},
         {"elementwise", tri_cuda_text_elementwise},
         {"rope", tri_cuda_text_rope},
+        {"step_inputs", tri_cuda_text_step_inputs},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (strcmp(all[i].name, name) == 0) return all[i].text;
