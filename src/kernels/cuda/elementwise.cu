@@ -3,14 +3,12 @@
  * Shapes   a, b, y [rows, C], row strides in bytes; gated_activation: b is a's second half; select_rows:
  *          row i of y is row rows[i] of a
  * Math     float32, exp, erf and tanh to 2 ulp; one rounding to y's type
- * Grid     units of P_VECTOR elements in row order, P_PER a thread, block THREADS
- * Defines  P_OP, P_KIND of activation, P_VECTOR, P_A, P_B, P_Y types of elements, P_PER
- *                                                              from kernels/cuda/elementwise.c
+ * Grid     units of P_VECTOR elements in row order, P_PER a thread, block P_THREADS
+ * Defines  P_OP, P_KIND of activation, P_VECTOR, P_A, P_B, P_Y types of elements, P_PER,
+ *          P_THREADS                                            from kernels/cuda/elementwise.c
  * Needs    C % P_VECTOR == 0; y may be a or b
  * Bound    memory: a, b, y once each */
 #include "elements.cuh"
-
-#define THREADS 256
 
 #define OP_ADD 0
 #define OP_MUL 1
@@ -55,15 +53,15 @@ DEVICE float element(const elementwise_arguments *e, float a, float b) {
     return a;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) elementwise(
+extern "C" __global__ void __launch_bounds__(P_THREADS) elementwise(
     const __grid_constant__ elementwise_arguments e) {
     float a[P_PER][P_VECTOR], b[P_PER][P_VECTOR];
-    u32 first = blockIdx.x * (THREADS * P_PER) + threadIdx.x;
+    u32 first = blockIdx.x * (P_THREADS * P_PER) + threadIdx.x;
     grid_launch_dependents();
     grid_wait();
 #pragma unroll
     for (int i = 0; i < P_PER; i++) {
-        u32 unit = first + i * THREADS;
+        u32 unit = first + i * P_THREADS;
         if (unit >= e.n_units) break;
         i64 row = unit / e.row_units, column = (i64)(unit % e.row_units) * P_VECTOR;
         i64 from = P_OP == OP_SELECT ? e.rows[row] : row;
@@ -72,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) elementwise(
     }
 #pragma unroll
     for (int i = 0; i < P_PER; i++) {
-        u32 unit = first + i * THREADS;
+        u32 unit = first + i * P_THREADS;
         if (unit >= e.n_units) break;
         i64 row = unit / e.row_units, column = (i64)(unit % e.row_units) * P_VECTOR;
         for (int j = 0; j < P_VECTOR; j++)

@@ -13,7 +13,8 @@ enum {
     NONE = -1,
     WARP = 32,
     WARPS = 8,
-    MAX_HEAD = 512,             /* its elements stay in registers, a warp a head */
+    LEAST_LANES = 8,
+    MAX_HEAD = 512,             /* its elements stay in registers */
     BLOCKS_A_MULTIPROCESSOR = 4 /* what fills it; below that, a token's heads are split */
 };
 
@@ -35,6 +36,7 @@ typedef struct rope {
     tri_cuda_kernel kernel;
     operands at;
     int32_t n_heads; /* of q, k and v */
+    int32_t groups;  /* of lanes in a block, a head each */
     int32_t n_multiprocessors;
     float magnitude, eps;
 } rope;
@@ -108,10 +110,27 @@ static int64_t heads_of(const tri_plugin_desc *desc, int32_t input, int64_t head
     return input == NONE ? 0 : tri_plugin_columns(&desc->inputs[input]) / head_size;
 }
 
+/* Pairs, or columns, that a lane takes at a time: views begin at multiples of four elements. */
+static int64_t unit_of(int64_t d, int64_t n_pairs) {
+    int64_t unit = 4;
+    while (d % unit || n_pairs % unit)
+        unit /= 2;
+    return unit;
+}
+
+/* Lanes of a head: enough for half of it at once, which are its turned pairs at most. */
+static int64_t lanes_of(int64_t d, int64_t unit) {
+    int64_t lanes = LEAST_LANES;
+    while (lanes < WARP && 2 * unit * lanes < d)
+        lanes *= 2;
+    return lanes;
+}
+
 static void make_program(const tri_plugin_desc *desc, const operands *at, rope *r) {
     int64_t d = head_size_of(desc, at);
     int64_t n = at->frequencies == NONE ? 0 : tri_plugin_columns(&desc->inputs[at->frequencies]);
     int64_t heads = heads_of(desc, at->q, d), kv_heads = heads_of(desc, at->k, d);
+    int64_t unit = unit_of(d, n), lanes = lanes_of(d, unit);
     const struct {
         const char *name;
         int64_t value;
@@ -121,7 +140,8 @@ static void make_program(const tri_plugin_desc *desc, const operands *at, rope *
         {"P_D", d},
         {"P_PAIRS", n},
         {"P_INTERLEAVED", n ? tri_desc_int(desc, "interleaved", 0) : 0},
-        {"P_UNIT", d % 2 == 0 && n % 2 == 0 ? 2 : 1},
+        {"P_UNIT", unit},
+        {"P_LANES", lanes},
         {"P_Q", element_of(desc, at->q, TRI_CUDA_F32)},
         {"P_K", element_of(desc, at->k, TRI_CUDA_F32)},
         {"P_V", element_of(desc, at->v, TRI_CUDA_F32)},
@@ -135,6 +155,7 @@ static void make_program(const tri_plugin_desc *desc, const operands *at, rope *
     for (size_t i = 0; i < sizeof defines / sizeof defines[0]; i++)
         tri_cuda_define(&r->kernel.program, defines[i].name, defines[i].value);
     r->n_heads = (int32_t)(heads + 2 * kv_heads);
+    r->groups = (int32_t)(WARPS * WARP / lanes);
 }
 
 static int32_t create(const tri_plugin_desc *desc, void **state) {
@@ -150,9 +171,9 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
     return 0;
 }
 
-/* How many blocks share a token: enough to fill the device, a head a warp at most. */
+/* How many blocks share a token: enough to fill the device, a head a group at most. */
 static uint32_t blocks_a_token(const rope *r, int32_t n_tokens) {
-    int32_t most = (r->n_heads + WARPS - 1) / WARPS;
+    int32_t most = (r->n_heads + r->groups - 1) / r->groups;
     int64_t full = (int64_t)BLOCKS_A_MULTIPROCESSOR * r->n_multiprocessors;
     int64_t n = (full + n_tokens - 1) / n_tokens;
     return (uint32_t)(n < 1 ? 1 : n > most ? most : n);
@@ -216,7 +237,7 @@ static void launch(void *state, const tri_plugin_launch *l) {
 
 #define ROPE_KERNEL(op_)                                                                           \
     static const tri_plugin_kernel op_##_cuda = {                                                  \
-        TRI_CUDA_KERNEL(#op_, #op_ "_cuda", "sm_80", "f32_warp"), .supports = supports,            \
+        TRI_CUDA_KERNEL(#op_, #op_ "_cuda", "sm_80", "f32_lanes"), .supports = supports,           \
         .cost = cost, .create = create, .destroy = free, .launch = launch}
 
 ROPE_KERNEL(rope);

@@ -2,31 +2,34 @@
  *
  * Shapes   q [T, H * D] to y, k, v [T, G * D], row strides in bytes; cache as in plugin.h; lengths and
  *          block tables of the step.  Without q, or without a cache, the rest
- * Math     norm: squares in float32, a lane's in order, lanes by halving.  Angles: position * frequency
+ * Math     norm: squares in float32, a lane's in order, P_LANES by halving.  Angles: position * frequency
  *          reduced to [-pi/4, pi/4] in double, then polynomials good to 2 ulp; products and sums in
  *          float32, one rounding at the store
- * Grid     (T, any number): the warps of a column of blocks share a token's heads, a head at a time,
- *          k and v first; a lane keeps its pairs, and their sines, from head to head
+ * Grid     (T, any number): groups of P_LANES share a token's heads, a head at a time, k and v first;
+ *          a lane keeps its pairs, and their sines, from head to head
  * Defines  P_HEADS = H, P_KV_HEADS = G, P_D = D, P_PAIRS rotated, P_INTERLEAVED, P_UNIT pairs or columns
- *          at a time, P_Q, P_K, P_V, P_Y, P_CACHE types of elements, P_Q_NORM, P_K_NORM (-1: none),
+ *          at a time, P_LANES a head, P_Q, P_K, P_V, P_Y, P_CACHE types of elements, P_Q_NORM, P_K_NORM (-1: none),
  *          P_BLOCK tokens a cache block, P_WARPS                    from kernels/cuda/rope.c
  * Needs    P_UNIT divides P_PAIRS and D; y may be q.  The step's arrays and all constants are read
  *          before the wait: no kernel writes them.  Tokens whose place is not mapped are not written
  * Bound    memory: q, k, v, y and the cache's part once each */
 #include "elements.cuh"
 
-#define LANES 32
+#define WARP 32
+#define GROUPS_A_WARP (WARP / P_LANES)
+#define GROUPS (P_WARPS * GROUPS_A_WARP)
 #define TURNED (P_PAIRS / P_UNIT)              /* units of pairs */
 #define KEPT ((P_D - 2 * P_PAIRS) / P_UNIT)    /* of columns behind them */
-#define TURNED_A_LANE ((TURNED + LANES - 1) / LANES)
-#define KEPT_A_LANE ((KEPT + LANES - 1) / LANES)
+#define TURNED_A_LANE ((TURNED + P_LANES - 1) / P_LANES)
+#define KEPT_A_LANE ((KEPT + P_LANES - 1) / P_LANES)
 #define VALUES (2 * TURNED_A_LANE + KEPT_A_LANE) /* units a lane holds of a head */
 
 #define ELEM_BYTES (P_CACHE == ELEMENT_F32 ? 4 : 2)
 #define HAS_CACHE (P_KV_HEADS > 0)
 
 static_assert(P_PAIRS % P_UNIT == 0 && P_D % P_UNIT == 0, "whole units");
-static_assert(P_UNIT == 1 || P_UNIT == 2, "one or two columns at a time");
+static_assert(P_UNIT == 1 || P_UNIT == 2 || P_UNIT == 4, "what a load can take");
+static_assert(WARP % P_LANES == 0, "whole groups in a warp");
 
 typedef struct rope_arguments {
     const u8 *q, *k, *v;
@@ -46,11 +49,11 @@ typedef float unit[P_UNIT];
 /* ---- where a token belongs ---- */
 
 /* The sequence that holds the token: the last one to begin at or before it, for those without tokens
- * begin where the next one does.  Each round tells 32 stretches of sequences apart. */
+ * begin where the next one does.  Each round tells 32 stretches of sequences apart.  Whole warps. */
 DEVICE int sequence_of(const rope_arguments *a, int token) {
     int first = 0, n = a->n_sequences;
     while (n > 1) {
-        int step = (n + LANES - 1) / LANES, at = threadIdx.x % LANES * step;
+        int step = (n + WARP - 1) / WARP, at = threadIdx.x % WARP * step;
         u32 begun = __ballot_sync(0xffffffffu, at < n && a->cu_seqlens[first + at] <= token);
         int passed = (31 - __clz(begun)) * step; /* lane 0's always: tokens are in a sequence */
         first += passed;
@@ -96,11 +99,11 @@ DEVICE void rotation(int position, float frequency, float magnitude, float *c, f
 DEVICE int column_of(int j, int lane) {
     int half = j < TURNED_A_LANE ? 0 : 1, i = j - half * TURNED_A_LANE;
     if (j < 2 * TURNED_A_LANE) {
-        int u = i * LANES + lane;
+        int u = i * P_LANES + lane;
         if (u >= TURNED) return -1;
         return P_INTERLEAVED ? (2 * u + half) * P_UNIT : u * P_UNIT + half * P_PAIRS;
     }
-    int u = (j - 2 * TURNED_A_LANE) * LANES + lane;
+    int u = (j - 2 * TURNED_A_LANE) * P_LANES + lane;
     return u < KEPT ? 2 * P_PAIRS + u * P_UNIT : -1;
 }
 
@@ -120,6 +123,15 @@ DEVICE void store_head(u8 *row, int head, const unit v[VALUES], int type, int la
     }
 }
 
+/* Over the lanes of a head; other groups of the warp may be elsewhere. */
+DEVICE float group_sum(float v) {
+    u32 first = threadIdx.x % WARP / P_LANES * P_LANES;
+    u32 lanes = P_LANES == WARP ? 0xffffffffu : (1u << P_LANES) - 1 << first;
+    for (int step = P_LANES / 2; step > 0; step >>= 1)
+        v += __shfl_xor_sync(lanes, v, step);
+    return v;
+}
+
 DEVICE void normalise(unit v[VALUES], const u8 *w, int type, float eps, int lane) {
     float sum = 0.0f;
 #pragma unroll
@@ -128,7 +140,7 @@ DEVICE void normalise(unit v[VALUES], const u8 *w, int type, float eps, int lane
         for (int e = 0; e < P_UNIT; e++)
             sum += v[j][e] * v[j][e];
     }
-    float scale = rsqrtf(warp_sum(sum) / P_D + eps);
+    float scale = rsqrtf(group_sum(sum) / P_D + eps);
 #pragma unroll
     for (int j = 0; j < VALUES; j++) {
         unit weight;
@@ -140,15 +152,17 @@ DEVICE void normalise(unit v[VALUES], const u8 *w, int type, float eps, int lane
     }
 }
 
-/* Pair e of unit i: (low[e], high[e]), or interleaved, of the 2 * P_UNIT columns side by side. */
+/* Pair e of a unit: (low[e], high[e]); interleaved, neighbours among the 2 * P_UNIT columns side by
+ * side. */
 DEVICE void turn(unit v[VALUES], const unit c[], const unit s[]) {
 #pragma unroll
     for (int i = 0; i < TURNED_A_LANE; i++) {
         float *low = v[i], *high = v[TURNED_A_LANE + i];
 #pragma unroll
         for (int e = 0; e < P_UNIT; e++) {
-            float *x = P_INTERLEAVED && P_UNIT == 2 ? (e == 0 ? &low[0] : &high[0]) : &low[e];
-            float *y = P_INTERLEAVED && P_UNIT == 2 ? (e == 0 ? &low[1] : &high[1]) : &high[e];
+            bool side_by_side = P_INTERLEAVED && P_UNIT > 1;
+            float *half = 2 * e < P_UNIT ? &low[2 * e] : &high[2 * e - P_UNIT];
+            float *x = side_by_side ? half : &low[e], *y = side_by_side ? half + 1 : &high[e];
             float a = *x, b = *y;
             *x = a * c[i][e] - b * s[i][e];
             *y = b * c[i][e] + a * s[i][e];
@@ -186,25 +200,26 @@ DEVICE void finish_numbered(const rope_arguments *a, const token *t, unit v[VALU
     }
 }
 
-extern "C" __global__ void __launch_bounds__(P_WARPS *LANES) rope(
+extern "C" __global__ void __launch_bounds__(P_WARPS *WARP) rope(
     const __grid_constant__ rope_arguments a) {
-    const int n_heads = 2 * P_KV_HEADS + P_HEADS, stride = gridDim.y * P_WARPS;
-    int lane = threadIdx.x % LANES, n = blockIdx.y * P_WARPS + threadIdx.x / LANES;
+    const int n_heads = 2 * P_KV_HEADS + P_HEADS, stride = gridDim.y * GROUPS;
+    int lane = threadIdx.x % P_LANES, n = blockIdx.y * GROUPS + threadIdx.x / P_LANES;
+    int warp_first = n - n % GROUPS_A_WARP;
     i64 row = blockIdx.x;
     unit c[TURNED_A_LANE + 1], s[TURNED_A_LANE + 1], v[VALUES], next[VALUES];
     token t = {a.k + row * a.k_stride, a.v + row * a.v_stride, a.q + row * a.q_stride,
         a.y + row * a.y_stride, 0};
     grid_launch_dependents();
-    if (HAS_CACHE && n < 2 * P_KV_HEADS) t.place = place_of(&a, blockIdx.x);
+    if (HAS_CACHE && warp_first < 2 * P_KV_HEADS) t.place = place_of(&a, blockIdx.x);
     int position = TURNED ? a.positions[row] : 0;
+    grid_wait();
+    if (n < n_heads) load_numbered(next, &t, n, lane);
 #pragma unroll
-    for (int i = 0; i < TURNED_A_LANE; i++) {
-        int u = i * LANES + lane;
+    for (int i = 0; i < TURNED_A_LANE; i++) { /* while the first head is on its way */
+        int u = i * P_LANES + lane;
         for (int e = 0; e < P_UNIT && u < TURNED; e++)
             rotation(position, a.frequencies[u * P_UNIT + e], a.magnitude, &c[i][e], &s[i][e]);
     }
-    grid_wait();
-    if (n < n_heads) load_numbered(next, &t, n, lane);
     for (; n < n_heads; n += stride) {
 #pragma unroll
         for (int j = 0; j < VALUES; j++)

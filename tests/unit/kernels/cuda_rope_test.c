@@ -25,6 +25,9 @@ static const shape shapes[] = {
     {1, 1, 9, 3, false, "f32", NULL, 1, TRI_F32, false},
     {32, 8, 128, 64, false, NULL, NULL, 1, TRI_BF16, true},
     {4, 2, 64, 16, true, NULL, NULL, 1, TRI_F16, true},
+    {2, 1, 36, 6, false, "f32", "f32", 1, TRI_BF16, true},
+    {3, 1, 20, 10, true, "f32", "f32", 1, TRI_F32, false},
+    {1, 1, 512, 256, false, NULL, "f32", 1, TRI_F32, false},
 };
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -77,7 +80,7 @@ static void untouched(const uint8_t *bytes, int64_t n, const char *what) {
 static int64_t compare_block(const shape *s, const uint8_t *got, const uint8_t *expected,
     const bool *is_written, bool exact, const char *what, int64_t *n_seen) {
     int64_t row_bytes = tri_dtype_row_bytes(s->cache, s->head_size), n_different = 0;
-    float a[256], b[256];
+    float a[512], b[512];
     for (int64_t row = 0; row < s->n_kv_heads * BLOCK; row++) {
         if (!is_written[row % BLOCK]) {
             untouched(got + row * row_bytes, row_bytes, what);
