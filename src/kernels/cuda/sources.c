@@ -16,12 +16,14 @@
             ".popsection\n")
 
 EMBED(ptx, "inc/ptx.cuh");
+EMBED(elements, "inc/elements.cuh");
 EMBED(linear_stream, "linear_stream.cu");
 EMBED(attention_decode, "attention_decode.cu");
 EMBED(step_plan, "step_plan.cu");
 EMBED(rms_norm, "rms_norm.cu");
 EMBED(embedding, "embedding.cu");
-EMBED(rope_kv_write, "rope_kv_write.cu");
+EMBED(elementwise, "elementwise.cu");
+EMBED(rope, "rope.cu");
 EMBED(step_inputs, "step_inputs.cu");
 
 const char *tri_cuda_source(const char *name) {
@@ -29,12 +31,14 @@ const char *tri_cuda_source(const char *name) {
         const char *name, *text;
     } all[] = {
         {"ptx", tri_cuda_text_ptx},
+        {"elements", tri_cuda_text_elements},
         {"linear_stream", tri_cuda_text_linear_stream},
         {"attention_decode", tri_cuda_text_attention_decode},
         {"step_plan", tri_cuda_text_step_plan},
         {"rms_norm", tri_cuda_text_rms_norm},
         {"embedding", tri_cuda_text_embedding},
-        {"rope_kv_write", tri_cuda_text_rope_kv_write},
+        {"elementwise", tri_cuda_text_elementwise},
+        {"rope", tri_cuda_text_rope},
         {"step_inputs", tri_cuda_text_step_inputs},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

@@ -133,6 +133,17 @@ DEVICE float bf16_low(u32 pair) {
 DEVICE float bf16_high(u32 pair) {
     return __uint_as_float(pair & 0xffff0000u);
 }
+/* The same in f16; past 65504: infinity. */
+DEVICE u32 pack_f16(float lo, float hi) {
+    u32 v;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
+    return v;
+}
+DEVICE float f16_to_float(u16 h) {
+    float v;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(h));
+    return v;
+}
 DEVICE u32 mul_bf16x2(u32 a, u32 b) {
     u32 v;
     asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
