@@ -142,7 +142,7 @@ static bool lt_open(lt *t) {
 static bool lt_prepare(lt *t, chain *c) {
     bool fp8 = c->desc.weight_dtype == TRI_F8_E4M3;
     cudaDataType_t in = fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
-    int64_t n = c->desc.gated ? 2 * c->desc.n : c->desc.n;
+    int64_t n = c->desc.gate ? 2 * c->desc.n : c->desc.n;
     cublasOperation_t transpose = CUBLAS_OP_T;
     cublasLtMatmulPreference_t preference;
     cublasLtMatmulHeuristicResult_t found[1];
@@ -224,7 +224,7 @@ int main(int argc, char **argv) {
                         .k = y->k,
                         .weight_dtype = fp8 ? TRI_F8_E4M3 : TRI_BF16,
                         .scaled = fp8,
-                        .gated = y->gated,
+                        .gate = y->gated ? TRI_CUDA_GATE_SILU : TRI_CUDA_GATE_NONE,
                         .add = y->add,
                         .float_out = y->float_out},
                     .memory = &m,

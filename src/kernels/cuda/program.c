@@ -22,14 +22,15 @@ tri_status tri_cuda_program_compile(const tri_cuda_program *program, const char 
     uint8_t **cubin, int64_t *n_bytes, tri_error *err) {
     const char *text;
     TRI_TRY(find_source(program, &text, err));
-    const tri_nvrtc_header header = {"ptx.cuh", tri_cuda_source("ptx")};
+    const tri_nvrtc_header headers[] = {
+        {"ptx.cuh", tri_cuda_source("ptx")}, {"linear.cuh", tri_cuda_source("linear")}};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.cu", program->entry);
     const tri_nvrtc_source source = {.name = name,
         .text = text,
         .defines = program->defines,
-        .headers = &header,
-        .n_headers = 1};
+        .headers = headers,
+        .n_headers = (int32_t)(sizeof headers / sizeof headers[0])};
     return tri_nvrtc_compile(&source, arch, cubin, n_bytes, err);
 }
 
@@ -48,6 +49,7 @@ tri_status tri_cuda_program_key(const tri_cuda_program *program, const char *arc
     uint64_t hash = 0xcbf29ce484222325u;
     hash = hash_text(hash, text);
     hash = hash_text(hash, tri_cuda_source("ptx"));
+    if (strstr(text, "\"linear.cuh\"")) hash = hash_text(hash, tri_cuda_source("linear"));
     hash = hash_text(hash, program->defines);
     hash = hash_text(hash, arch);
     (void)snprintf(key, TRI_CUDA_KEY_BYTES, "%.40s-%016" PRIx64, program->entry, hash);

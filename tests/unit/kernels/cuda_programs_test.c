@@ -50,7 +50,7 @@ static void test_linear(void **unused) {
     static const tri_cuda_linear_desc descs[] = {
         {.n = 6144, .k = 4096, .weight_dtype = TRI_BF16, .norm_in = true, .late = true},
         {.n = 4096, .k = 14336, .weight_dtype = TRI_BF16, .add = true, .norm_out = true},
-        {.n = 14336, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .gated = true},
+        {.n = 14336, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .gate = TRI_CUDA_GATE_SILU},
         {.n = 128256, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .float_out = true},
         {.n = 200, .k = 1000, .weight_dtype = TRI_BF16},
     };

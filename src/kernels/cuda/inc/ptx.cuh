@@ -13,7 +13,7 @@ typedef long long i64;
 /* ---- dependent launches; before sm_90 kernels of a stream never overlap ---- */
 
 /* Lets the next kernel of the stream start its blocks.  Safe at any time, since that kernel reads
- * nothing of ours before its own grid_wait.  Before sm_90 kernels do not overlap. */
+ * nothing of ours before its own grid_wait. */
 DEVICE void grid_launch_dependents(void) {
 #if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
