@@ -5,7 +5,7 @@
 #include "base/codec.h"
 #include "engine/derive.h"
 #include "engine/recipe.h"
-#include "engine/step_inputs.h"
+#include "kernels/step_inputs.h"
 
 /* An operand that is a stored tensor. */
 struct tri_bound_constant {
@@ -242,18 +242,20 @@ static tri_status bind_inputs(tri_bound *bound, const tri_binding *b, tri_error 
     tri_step_input kind;
     if (!inputs || !outputs) return no_memory(err);
     for (const tri_node *node = bound->g->first; node; node = node->next) {
-        if (!tri_step_input_kind(node, &kind)) continue;
+        if (node->op != TRI_OP_INPUT || !tri_step_input_of(tri_node_string(node, "name"), &kind))
+            continue;
         if (inputs->n == TRI_MAX_STEP_INPUTS)
             return TRI_FAIL(err, TRI_E_FORMAT, "the graph has an input twice");
         outputs[inputs->n] = activation(bound, b, node->results[0]);
         inputs->kinds[inputs->n++] = kind;
     }
     if (inputs->n == 0) return TRI_OK;
-    bound->launches[bound->n_launches++] = (tri_launch){.kernel = &tri_step_inputs_kernel,
-        .state = inputs,
-        .outputs = outputs,
-        .n_outputs = inputs->n,
-        .name = "inputs"};
+    bound->launches[bound->n_launches++] =
+        (tri_launch){.kernel = tri_step_inputs_kernel_for(tri_device_facts(b->device)->kind),
+            .state = inputs,
+            .outputs = outputs,
+            .n_outputs = inputs->n,
+            .name = "inputs"};
     return TRI_OK;
 }
 

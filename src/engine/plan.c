@@ -5,6 +5,7 @@
 
 #include "engine/bind.h"
 #include "engine/code.h"
+#include "engine/dummy.h"
 
 enum { MAX_ROWS = 1 << 20, MAX_TOKENS = 1 << 24, MASK_BITS = 32 };
 
@@ -264,7 +265,7 @@ static tri_status load_code(tri_plan *p, tri_error *err) {
 static tri_status make(tri_plan *p, tri_error *err) {
     tri_binding b;
     p->weights = tri_engine_take_weights(p->engine, p->rank_index, &p->generation);
-    if (p->rank->n_stored > 0 && !p->weights->data[0])
+    if (p->rank->n_stored > 0 && !p->weights->data[0] && !p->engine->dummy_weights)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "its weights were left out (strip_plan): fill them in with trireme refit");
     if (p->rank->has_file)

@@ -28,6 +28,7 @@ EMBED(step_plan, "step_plan.cu");
 EMBED(rms_norm, "rms_norm.cu");
 EMBED(embedding, "embedding.cu");
 EMBED(rope_kv_write, "rope_kv_write.cu");
+EMBED(step_inputs, "step_inputs.cu");
 
 const char *tri_cuda_source(const char *name) {
     static const struct {
@@ -46,6 +47,7 @@ const char *tri_cuda_source(const char *name) {
         {"rms_norm", tri_cuda_text_rms_norm},
         {"embedding", tri_cuda_text_embedding},
         {"rope_kv_write", tri_cuda_text_rope_kv_write},
+        {"step_inputs", tri_cuda_text_step_inputs},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (strcmp(all[i].name, name) == 0) return all[i].text;
