@@ -11,7 +11,7 @@ enum {
     MIN_STAGES = 2,
     LINE_BYTES = 128,
     TILE_ROWS = 16,
-    MAX_SUMS = 192,   /* tiles times rows of a warp: what its registers hold */
+    MAX_SUMS = 128,   /* tiles times rows of a warp: what its registers hold */
     SAME_NUMERICS = 3 /* the first of the shapes, which sum alike */
 };
 

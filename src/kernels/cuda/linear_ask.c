@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/codec.h"
+
 enum {
     MAX_DIM = 1 << 30,
     CHUNK_ROWS = 1024,

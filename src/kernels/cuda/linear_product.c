@@ -86,15 +86,18 @@ static bool wants_product(const tri_cuda_linear_ask *ask) {
 static bool finishes(const tri_cuda_linear_ask *ask) {
     return ask->gate || ask->bias;
 }
+static int64_t round_up(int64_t n, int64_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
 static int64_t x_stride_bytes(const tri_cuda_linear_ask *ask) {
-    return tri_round_up(ask->k * 2, X_ALIGN);
+    return round_up(ask->k * 2, X_ALIGN);
 }
 
 static place place_all(const tri_cuda_linear_ask *ask) {
     int64_t rows = tri_cuda_linear_chunk(ask);
     if (rows > ask->max_rows) rows = ask->max_rows;
     place p = {.x = wants_product(ask) ? TRI_CUBLASLT_WORKSPACE_BYTES : 0};
-    p.sums = tri_round_up(p.x + rows * x_stride_bytes(ask), 256);
+    p.sums = round_up(p.x + rows * x_stride_bytes(ask), 256);
     p.end = p.sums + (finishes(ask) && ask->max_rows > PRODUCT_ROWS
                              ? rows * ask->w_rows * (int64_t)sizeof(float)
                              : 0);

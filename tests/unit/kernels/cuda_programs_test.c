@@ -1,6 +1,7 @@
 /* Programs: keys, defines, sources that are not there; and every family compiled by NVRTC for
  * sm_90a at the shapes of an 8B model, which needs no GPU.  Compiling skips where NVRTC is not
  * installed. */
+#include <elf.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include <cmocka.h>
 
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/linear_plain.h"
 #include "kernels/cuda/rows.h"
 
 static void test_keys(void **unused) {
@@ -33,16 +34,53 @@ static void test_keys(void **unused) {
     assert_non_null(strstr(err.message, "no_such_kernel"));
 }
 
-static void compiles(const tri_cuda_program *program) {
+/* Bytes of local memory a kernel of a cubin has: registers spilled, arrays indexed at run time.  Of
+ * the section .nv.info, records {format 4, attribute, size, words}; attribute 0x11 is a frame's
+ * size, of a symbol. */
+static uint32_t frame_bytes(const uint8_t *cubin, int64_t n_bytes) {
+    enum { WORDS = 4, FRAME_SIZE = 0x11, FRAME_RECORD = 12 };
+    Elf64_Ehdr head;
+    uint32_t most = 0;
+    memcpy(&head, cubin, sizeof head);
+    for (uint32_t i = 0; i < head.e_shnum; i++) {
+        Elf64_Shdr section, names;
+        const uint8_t *headers = cubin + head.e_shoff;
+        memcpy(&section, headers + i * sizeof section, sizeof section);
+        memcpy(&names, headers + head.e_shstrndx * sizeof names, sizeof names);
+        assert_true((int64_t)(names.sh_offset + section.sh_name) < n_bytes);
+        if (strcmp((const char *)cubin + names.sh_offset + section.sh_name, ".nv.info") != 0)
+            continue;
+        const uint8_t *at = cubin + section.sh_offset, *end = at + section.sh_size;
+        while (at + FRAME_RECORD <= end) {
+            uint16_t size;
+            uint32_t value;
+            memcpy(&size, at + 2, sizeof size);
+            memcpy(&value, at + 8, sizeof value);
+            if (at[0] == WORDS && at[1] == FRAME_SIZE && value > most) most = value;
+            at += 4 + (at[0] == WORDS ? size : 0);
+        }
+    }
+    return most;
+}
+
+static void compiles_for(const tri_cuda_program *program, const char *arch) {
     tri_error err = {0};
     uint8_t *cubin = NULL;
     int64_t n_bytes = 0;
-    tri_status rc = tri_cuda_program_compile(program, "sm_90a", &cubin, &n_bytes, &err);
+    tri_status rc = tri_cuda_program_compile(program, arch, &cubin, &n_bytes, &err);
     if (rc == TRI_E_DEVICE) skip();
     if (rc) fail_msg("%s", err.message);
-    assert_true(n_bytes > 4);
+    assert_true(n_bytes > (int64_t)sizeof(Elf64_Ehdr));
     assert_memory_equal(cubin, "\177ELF", 4);
+    if (frame_bytes(cubin, n_bytes) > 0) {
+        fail_msg("%s [%s] for %s spills: %u bytes of local memory", program->entry,
+            program->defines, arch, frame_bytes(cubin, n_bytes));
+    }
     free(cubin);
+}
+
+static void compiles(const tri_cuda_program *program) {
+    compiles_for(program, "sm_90a");
 }
 
 static void test_linear(void **unused) {
@@ -50,7 +88,11 @@ static void test_linear(void **unused) {
     static const tri_cuda_linear_desc descs[] = {
         {.n = 6144, .k = 4096, .weight_dtype = TRI_BF16, .norm_in = true, .late = true},
         {.n = 4096, .k = 14336, .weight_dtype = TRI_BF16, .add = true, .norm_out = true},
-        {.n = 14336, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .gate = TRI_CUDA_GATE_SILU},
+        {.n = 14336,
+            .k = 4096,
+            .weight_dtype = TRI_F8_E4M3,
+            .scaled = true,
+            .gate = TRI_CUDA_GATE_SILU},
         {.n = 128256, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .float_out = true},
         {.n = 200, .k = 1000, .weight_dtype = TRI_BF16},
     };
@@ -62,6 +104,64 @@ static void test_linear(void **unused) {
         if (tri_cuda_linear_choose(&descs[i], i % 2 ? 64 : 8, 132, &config, &err))
             fail_msg("%s", err.message);
         tri_cuda_linear_program(&descs[i], &config, &program, &grid);
+        compiles(&program);
+    }
+}
+
+/* Every dtype of w with float32 and bf16 x, aligned or not, scales or none: all of sm_90a, each
+ * third of sm_80 too. */
+static void test_plain_linear(void **unused) {
+    (void)unused;
+    static const int32_t dtypes[] = {TRI_F32, TRI_BF16, TRI_F16, TRI_F8_E4M3, TRI_I8, TRI_I4};
+    int32_t n = 0;
+    for (int32_t i = 0; i < 24; i++) {
+        const tri_cuda_linear_ask ask = {.n = 4096,
+            .w_rows = 4096,
+            .k = i / 6 % 2 ? 4094 : 4096,
+            .weight_dtype = dtypes[i % 6],
+            .bf16_x = i / 12 != 0,
+            .rounds = i % 5 != 0,
+            .n_groups = i / 6 == 1   ? 1
+                        : i / 6 == 2 ? 32
+                                     : 0,
+            .max_rows = 512};
+        tri_cuda_plain plain;
+        tri_cuda_plain_init(&plain, &ask, i % 2);
+        const tri_cuda_program *programs[] = {&plain.dot[0].program, &plain.dot[1].program,
+            &plain.many[0].program, plain.tiles ? &plain.many[1].program : NULL};
+        for (int32_t j = 0; j < 4 && programs[j]; j++) {
+            compiles(programs[j]);
+            if (n++ % 3 == 0) compiles_for(programs[j], "sm_80");
+        }
+    }
+    for (int32_t gate = 0; gate <= TRI_CUDA_GATE_RELU; gate++) {
+        tri_cuda_kernel finish;
+        tri_cuda_finish_init(&finish,
+            &(tri_cuda_linear_ask){.gate = (tri_cuda_gate)gate, .bf16_out = gate % 2 == 0});
+        compiles_for(&finish.program, "sm_80");
+    }
+    tri_cuda_program enter = {.entry = "linear_enter", .defines = "P_X_BF16=0"};
+    compiles(&enter);
+}
+
+/* All the shapes of a pass at all row buckets, as engines ask for them. */
+static void test_linear_stream(void **unused) {
+    (void)unused;
+    static const tri_cuda_linear_desc descs[] = {
+        {.n = 6144, .k = 4096, .weight_dtype = TRI_BF16, .bias = true},
+        {.n = 4096, .k = 14336, .weight_dtype = TRI_BF16, .add = true, .float_out = true},
+        {.n = 14336, .k = 4096, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_GELU_TANH},
+        {.n = 1536, .k = 576, .weight_dtype = TRI_F8_E4M3, .scaled = true, .one_scale = true},
+    };
+    static const int32_t rows[] = {8, 16, 32, 64};
+    for (int32_t i = 0; i < 16; i++) {
+        tri_cuda_linear_config config;
+        tri_cuda_program program;
+        tri_cuda_grid grid;
+        tri_error err = {0};
+        if (tri_cuda_linear_choose(&descs[i / 4], rows[i % 4], 132, &config, &err))
+            fail_msg("%s", err.message);
+        tri_cuda_linear_program(&descs[i / 4], &config, &program, &grid);
         compiles(&program);
     }
 }
@@ -116,6 +216,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_linear_stream),
+        cmocka_unit_test(test_plain_linear),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_broken_source),
