@@ -34,31 +34,30 @@ typedef struct staged { /* a stage's bytes of one thread */
     u32 x[X_UNITS][X_WORDS], w[W_UNITS][W_WORDS];
 } staged;
 
+/* Rows and columns past the end are read at the last ones, so that no branch parts the loads: rows
+ * are not stored, columns count nothing, since their weights are zeros. */
+DEVICE int no_later(int at, int last) {
+    return at < last ? at : last;
+}
+
 DEVICE void load_weight_stage(const plain_arguments *a, int n0, int k0, staged *s) {
 #pragma unroll
     for (int i = 0; i < W_UNITS; i++) {
-        int unit = i * 256 + threadIdx.x, n = n0 + unit / UNITS, k = k0 + unit % UNITS * 8;
-        if (n < a->n && k < a->k) {
-            load_weights(weight_row(a, n), k, a->k, s->w[i]);
-        } else {
+        int unit = i * 256 + threadIdx.x, k = k0 + unit % UNITS * 8;
+        const u8 *row = weight_row(a, no_later(n0 + unit / UNITS, a->n - 1));
+        load_weights(row, no_later(k, (a->k - 1) / 8 * 8), a->k, s->w[i]);
 #pragma unroll
-            for (int j = 0; j < W_WORDS; j++)
-                s->w[i][j] = 0;
-        }
+        for (int j = 0; j < W_WORDS; j++)
+            s->w[i][j] = k < a->k ? s->w[i][j] : 0;
     }
 }
 
 DEVICE void load_x_stage(const plain_arguments *a, int m0, int k0, staged *s) {
 #pragma unroll
     for (int i = 0; i < X_UNITS; i++) {
-        int unit = i * 256 + threadIdx.x, m = m0 + unit / UNITS, k = k0 + unit % UNITS * 8;
-        if (m < a->n_rows) {
-            load_x8(x_row(a, m), k, a->k, s->x[i]);
-        } else {
-#pragma unroll
-            for (int j = 0; j < X_WORDS; j++)
-                s->x[i][j] = 0;
-        }
+        int unit = i * 256 + threadIdx.x, k = k0 + unit % UNITS * 8;
+        const void *row = x_row(a, no_later(m0 + unit / UNITS, a->n_rows - 1));
+        load_x8(row, no_later(k, (a->k - 1) / 8 * 8), a->k, s->x[i]);
     }
 }
 

@@ -130,7 +130,7 @@ DEVICE void load_x8(const void *row, int k, int n_columns, u32 raw[X_WORDS]) {
 #    pragma unroll
     for (int half = 0; half < 2; half++) {
         int at = k + half * 4;
-        if (at + 4 <= n_columns) {
+        if (P_W_ALIGNED || at + 4 <= n_columns) { /* aligned: no branch between loads */
 #    if P_X_BF16
             uint2 v = *(const uint2 *)((const u16 *)row + at);
             raw[half * 2] = v.x;
