@@ -118,13 +118,14 @@ static tri_status reserve_masks(tri_plan *p, tri_error *err) {
     return TRI_OK;
 }
 
-/* Tokens and their logprobs, which the host reads after each step. */
+/* Tokens and their logprobs, which the host gets after each step and the next step may take from
+ * here. */
 static tri_status reserve_results(tri_plan *p, tri_error *err) {
     enum { ALIGN = 64 };
     tri_bound *sample = &p->sample.bound;
     int64_t n_bytes = (p->limits.max_rows * (int64_t)sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
     void *memory;
-    TRI_TRY(tri_device_alloc_shared(p->device, n_bytes * p->rank->sample->n_outputs, &memory, err));
+    TRI_TRY(reserve(p, "results", n_bytes * p->rank->sample->n_outputs, &memory, err));
     sample->results = memory;
     sample->result_bytes = n_bytes;
     return TRI_OK;
@@ -211,7 +212,10 @@ static tri_status capture(tri_plan *p, plan_list *list, tri_error *err) {
         .max_step_bytes = tri_step_bytes(&p->shape),
         .masks = p->masks,
         .n_mask_slots = p->masks ? p->n_mask_slots : 0,
-        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS};
+        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS,
+        .results = list->bound.results,
+        .n_result_bytes =
+            list->bound.results ? list->bound.result_bytes * list->bound.g->n_outputs : 0};
     tri_capture *made = NULL;
     TRI_TRY(tri_device_capture(p->device, &launches, &made, err));
     tri_capture_destroy(list->capture);
@@ -273,6 +277,7 @@ static tri_status make(tri_plan *p, tri_error *err) {
     TRI_TRY(place_weights(p, p->weights, err));
     TRI_TRY(measure(p, err));
     b = binding_of(p);
+    if (p->has_sample) b.sampled = tri_bound_output(&p->sample.bound, "tokens").data;
     TRI_TRY(tri_bind(&p->forward.bound, &b, p->rank->forward, p->rank->n_forward, err));
     if (p->has_sample) TRI_TRY(bind_sample(p, err));
     TRI_TRY(load_code(p, err));
@@ -284,7 +289,7 @@ tri_status tri_engine_device(tri_device **device, const tri_engine *engine, int3
     int32_t n_threads, tri_error *err) {
     const tri_device_options options = {.kind = engine->null_device ? "null" : engine->target.kind,
         .n_threads = n_threads,
-        .isa = tri_isa_shown(engine->target.arch),
+        .isa = strcmp(engine->target.kind, "cuda") == 0 ? NULL : tri_isa_shown(engine->target.arch),
         .index = rank};
     return tri_device_create(device, &options, err);
 }
@@ -347,6 +352,10 @@ void tri_plan_destroy(tri_plan *plan) {
 /* ---- running ---- */
 
 static tri_status check_step(const tri_plan *p, const tri_step *step, tri_error *err) {
+    if (step->n_rows_before > 0 && (!p->has_sample || step->n_rows_before > p->extents.n_rows))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "the step takes tokens from %" PRId32 " rows of the one before, which had %" PRId32,
+            step->n_rows_before, p->has_sample ? p->extents.n_rows : 0);
     if (step->n_tokens > p->limits.max_tokens || step->n_sequences > p->limits.max_sequences ||
         step->n_rows > p->limits.max_rows || step->n_groups != p->engine->n_groups)
         return TRI_FAIL(err, TRI_E_LIMIT,
@@ -393,12 +402,18 @@ tri_status tri_plan_complete(tri_plan *plan, tri_error *err) {
     return rc;
 }
 
+/* The host's copy of a result. */
+static const void *result_of(const tri_plan *p, const tri_plugin_tensor *result) {
+    const uint8_t *host = tri_capture_results(p->sample.capture);
+    return host + ((const uint8_t *)result->data - p->sample.bound.results);
+}
+
 const int32_t *tri_plan_tokens(const tri_plan *plan) {
-    return plan->tokens.data;
+    return result_of(plan, &plan->tokens);
 }
 
 const float *tri_plan_logprobs(const tri_plan *plan) {
-    return plan->logprobs.data;
+    return result_of(plan, &plan->logprobs);
 }
 
 /* Row by row where they lie apart. */
