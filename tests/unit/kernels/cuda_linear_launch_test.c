@@ -13,11 +13,16 @@ typedef struct request {
     const char *activation;
     int32_t n, k;
     const char *scales; /* type, or NULL */
+    const char *gate;   /* or NULL; n: rows of w, twice those of y */
     bool bf16_x, bias, add, bf16_out;
 } request;
 
 static int32_t source_columns(const request *r) {
     return r->bf16_x ? SOURCE : r->k;
+}
+
+static int32_t y_columns(const request *r) {
+    return r->gate ? r->n / 2 : r->n;
 }
 
 static int32_t y_id;
@@ -35,6 +40,7 @@ static void fill_choices(lab *l, const char *name, int64_t rows, int64_t columns
 static void open_request(lab *l, const request *r) {
     char body[2048];
     int32_t n = 0, source = source_columns(r), id = 1, x = 0, w, bias = -1, a = -1, scales = -1;
+    int32_t columns = y_columns(r);
 #define LINE(...) n += snprintf(body + n, sizeof body - (size_t)n, __VA_ARGS__)
     LINE("  %%0 = input name=\"logits\" : f32[R,%d]\n", source);
     if (r->bf16_x) {
@@ -67,7 +73,8 @@ static void open_request(lab *l, const request *r) {
     if (r->scales) LINE(", scales=%%%d", scales);
     LINE(") activation=\"%s\"", r->activation);
     if (r->bf16_out) LINE(" dtype=\"bf16\"");
-    LINE(" : %s[R,%d]\n  output y = %%%d\n", r->bf16_out ? "bf16" : "f32", r->n, y_id);
+    if (r->gate) LINE(" gate=\"%s\"", r->gate);
+    LINE(" : %s[R,%d]\n  output y = %%%d\n", r->bf16_out ? "bf16" : "f32", columns, y_id);
 #undef LINE
     lab_open(l, body,
         (lab_limits){.tokens = MAX_ROWS, .sequences = MAX_ROWS, .rows = MAX_ROWS, .blocks = 1});
@@ -85,9 +92,13 @@ static tri_step *rows_step(const lab *l, int32_t m) {
 /* Products are exact or rounded once; tensor cores add cut off at 2^-23 of the sum so far, once for
  * each 16 columns, and chains round less.  The largest of some thousand results, and of the sums on
  * the way, is about 4.5 times their root mean square.  bf16: a sum on the other side of a middle is
- * a whole unit away, 2^-7 of it. */
+ * a whole unit away, 2^-7 of it.  A gate multiplies two such sums, some tens in size here, while
+ * half of the products are next to nothing: against their root mean square the errors of both
+ * factors count, each times the other's largest value. */
+enum { GATED = 8 };
 static double tolerance(const request *r) {
-    return r->bf16_out ? 6 * 0x1p-7 : (16.0 + r->k / 16.0) * 0x1p-21;
+    if (r->bf16_out) return 6 * 0x1p-7;
+    return (16.0 + r->k / 16.0) * 0x1p-21 * (r->gate ? GATED : 1);
 }
 
 static void fill_logits(float *logits, int64_t n) {
@@ -153,6 +164,18 @@ static void test_stream_scaled(void **unused) {
     CHECK("linear_stream", TRI_BF16, "bf16", 40, 256, .scales = "[40]", .bf16_x = true);
 }
 
+static void test_gates(void **unused) {
+    (void)unused;
+    lab_require("cuda");
+    CHECK("linear_stream", TRI_BF16, "bf16", 400, 256, .gate = "silu", .bf16_x = true);
+    CHECK("linear_stream", TRI_BF16, "bf16", 146, 576, .gate = "gelu_tanh", .bias = true);
+    CHECK("linear_stream", TRI_F8_E4M3, "bf16", 96, 512, .scales = "[96]", .gate = "gelu",
+        .bf16_x = true, .bf16_out = true);
+    CHECK("linear_plain", TRI_F32, "f32", 70, 301, .gate = "relu", .bias = true);
+    CHECK("linear_plain", TRI_I4, "bf16", 140, 256, .scales = "[140,2]", .gate = "silu",
+        .bf16_out = true);
+}
+
 static void test_plain_floats(void **unused) {
     (void)unused;
     lab_require("cuda");
@@ -192,7 +215,7 @@ static void check_bits(
     machine m;
     int32_t k = source_columns(r);
     float *logits = malloc((size_t)(MAX_ROWS * k) * sizeof *logits);
-    float *first = malloc((size_t)r->n * sizeof *first);
+    float *first = malloc((size_t)y_columns(r) * sizeof *first);
     open_request(&l, r);
     l.logits = logits;
     machine_open(&m, &l, (lab_setup){.device = "cuda", .op = "linear", .kernel = kernel});
@@ -206,8 +229,9 @@ static void check_bits(
         machine_run(&m, step);
         free(step);
         if (i == 0) {
-            memcpy(first, machine_row(&m, y_id, at), (size_t)r->n * sizeof *first);
-        } else if (memcmp(first, machine_row(&m, y_id, at), (size_t)r->n * sizeof *first) != 0) {
+            memcpy(first, machine_row(&m, y_id, at), (size_t)y_columns(r) * sizeof *first);
+        } else if (memcmp(first, machine_row(&m, y_id, at), (size_t)y_columns(r) * sizeof *first) !=
+                   0) {
             fail_msg("%s %s: row %d of %d has other bits than among %d", kernel,
                 tri_dtype_name(r->weight), (int)at, (int)counts[i], (int)counts[0]);
         }
@@ -229,6 +253,10 @@ static void test_company_changes_nothing(void **unused) {
     const request f32 = REQUEST(TRI_F32, "f32", 201, 1000, .bias = false);
     check_bits("linear_plain", &f32, few, 8);
     check_bits("linear_plain", &f32, many, 5);
+    const request gated = REQUEST(
+        TRI_BF16, "bf16", 400, 520, .gate = "silu", .bf16_x = true, .bias = true, .bf16_out = true);
+    check_bits("linear_stream", &gated, few, 8);
+    check_bits("linear_stream", &gated, bucket, 3);
     const request i4 = REQUEST(TRI_I4, "bf16", 201, 1024, .scales = "[201,8]");
     check_bits("linear_plain", &i4, few, 8);
     check_bits("linear_plain", &i4, many, 5);
@@ -357,6 +385,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_stream_scaled),
+        cmocka_unit_test(test_gates),
         cmocka_unit_test(test_plain_floats),
         cmocka_unit_test(test_plain_integers),
         cmocka_unit_test(test_company_changes_nothing),
