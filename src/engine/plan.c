@@ -455,6 +455,14 @@ uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot) {
 
 /* ---- refit ---- */
 
+bool tri_plan_refit_waits(const tri_plan *plan) {
+    tri_engine *e = plan->engine;
+    pthread_mutex_lock(&e->lock);
+    bool waits = e->weights[plan->rank_index] != plan->weights;
+    pthread_mutex_unlock(&e->lock);
+    return waits;
+}
+
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
     int64_t generation;
     tri_weight_set *old = plan->weights;
