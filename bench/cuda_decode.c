@@ -260,7 +260,7 @@ static void get_linears(lab *l, step *s, bool fp8) {
     const tri_cuda_linear_desc descs[5] = {
         {.n = QKV, .k = WIDTH, .norm_in = true, .late = true},
         {.n = WIDTH, .k = HEADS * HEAD, .add = true, .norm_out = true},
-        {.n = INNER, .k = WIDTH, .gated = true, .norm_in = true},
+        {.n = INNER, .k = WIDTH, .gate = TRI_CUDA_GATE_SILU, .norm_in = true},
         {.n = WIDTH, .k = INNER, .add = true, .norm_out = true},
         {.n = VOCAB, .k = WIDTH, .norm_in = true, .float_out = true},
     };

@@ -17,7 +17,13 @@
 
 EMBED(ptx, "inc/ptx.cuh");
 EMBED(elements, "inc/elements.cuh");
+EMBED(linear, "inc/linear.cuh");
 EMBED(linear_stream, "linear_stream.cu");
+EMBED(linear_dot, "linear_dot.cu");
+EMBED(linear_tile, "linear_tile.cu");
+EMBED(linear_fma, "linear_fma.cu");
+EMBED(linear_finish, "linear_finish.cu");
+EMBED(linear_enter, "linear_enter.cu");
 EMBED(attention_decode, "attention_decode.cu");
 EMBED(step_plan, "step_plan.cu");
 EMBED(rms_norm, "rms_norm.cu");
@@ -32,7 +38,13 @@ const char *tri_cuda_source(const char *name) {
     } all[] = {
         {"ptx", tri_cuda_text_ptx},
         {"elements", tri_cuda_text_elements},
+        {"linear", tri_cuda_text_linear},
         {"linear_stream", tri_cuda_text_linear_stream},
+        {"linear_dot", tri_cuda_text_linear_dot},
+        {"linear_tile", tri_cuda_text_linear_tile},
+        {"linear_fma", tri_cuda_text_linear_fma},
+        {"linear_finish", tri_cuda_text_linear_finish},
+        {"linear_enter", tri_cuda_text_linear_enter},
         {"attention_decode", tri_cuda_text_attention_decode},
         {"step_plan", tri_cuda_text_step_plan},
         {"rms_norm", tri_cuda_text_rms_norm},

@@ -4,7 +4,7 @@
 #include "unit/kernels/lab.h"
 
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/linear.h"
+#include "kernels/cuda/linear_plain.h"
 #include "kernels/cuda/rows.h"
 
 static void test_keys(void **unused) {
@@ -152,7 +152,11 @@ static void test_linear(void **unused) {
     static const tri_cuda_linear_desc descs[] = {
         {.n = 6144, .k = 4096, .weight_dtype = TRI_BF16, .norm_in = true, .late = true},
         {.n = 4096, .k = 14336, .weight_dtype = TRI_BF16, .add = true, .norm_out = true},
-        {.n = 14336, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .gated = true},
+        {.n = 14336,
+            .k = 4096,
+            .weight_dtype = TRI_F8_E4M3,
+            .scaled = true,
+            .gate = TRI_CUDA_GATE_SILU},
         {.n = 128256, .k = 4096, .weight_dtype = TRI_F8_E4M3, .scaled = true, .float_out = true},
         {.n = 200, .k = 1000, .weight_dtype = TRI_BF16},
     };
@@ -164,6 +168,64 @@ static void test_linear(void **unused) {
         if (tri_cuda_linear_choose(&descs[i], i % 2 ? 64 : 8, 132, &config, &err))
             fail_msg("%s", err.message);
         tri_cuda_linear_program(&descs[i], &config, &program, &grid);
+        compiles(&program);
+    }
+}
+
+/* Every dtype of w with float32 and bf16 x, aligned or not, scales or none: all of sm_90a, each
+ * third of sm_80 too. */
+static void test_plain_linear(void **unused) {
+    (void)unused;
+    static const int32_t dtypes[] = {TRI_F32, TRI_BF16, TRI_F16, TRI_F8_E4M3, TRI_I8, TRI_I4};
+    int32_t n = 0;
+    for (int32_t i = 0; i < 24; i++) {
+        const tri_cuda_linear_ask ask = {.n = 4096,
+            .w_rows = 4096,
+            .k = i / 6 % 2 ? 4094 : 4096,
+            .weight_dtype = dtypes[i % 6],
+            .bf16_x = i / 12 != 0,
+            .rounds = i % 5 != 0,
+            .n_groups = i / 6 == 1   ? 1
+                        : i / 6 == 2 ? 32
+                                     : 0,
+            .max_rows = 512};
+        tri_cuda_plain plain;
+        tri_cuda_plain_init(&plain, &ask, i % 2);
+        const tri_cuda_program *programs[] = {&plain.dot[0].program, &plain.dot[1].program,
+            &plain.many[0].program, plain.tiles ? &plain.many[1].program : NULL};
+        for (int32_t j = 0; j < 4 && programs[j]; j++) {
+            compiles(programs[j]);
+            if (n++ % 3 == 0) compiles_for(programs[j], "sm_80");
+        }
+    }
+    for (int32_t gate = 0; gate <= TRI_CUDA_GATE_RELU; gate++) {
+        tri_cuda_kernel finish;
+        tri_cuda_finish_init(&finish,
+            &(tri_cuda_linear_ask){.gate = (tri_cuda_gate)gate, .bf16_out = gate % 2 == 0});
+        compiles_for(&finish.program, "sm_80");
+    }
+    tri_cuda_program enter = {.entry = "linear_enter", .defines = "P_X_BF16=0"};
+    compiles(&enter);
+}
+
+/* All the shapes of a pass at all row buckets, as engines ask for them. */
+static void test_linear_stream(void **unused) {
+    (void)unused;
+    static const tri_cuda_linear_desc descs[] = {
+        {.n = 6144, .k = 4096, .weight_dtype = TRI_BF16, .bias = true},
+        {.n = 4096, .k = 14336, .weight_dtype = TRI_BF16, .add = true, .float_out = true},
+        {.n = 14336, .k = 4096, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_GELU_TANH},
+        {.n = 1536, .k = 576, .weight_dtype = TRI_F8_E4M3, .scaled = true, .one_scale = true},
+    };
+    static const int32_t rows[] = {8, 16, 32, 64};
+    for (int32_t i = 0; i < 16; i++) {
+        tri_cuda_linear_config config;
+        tri_cuda_program program;
+        tri_cuda_grid grid;
+        tri_error err = {0};
+        if (tri_cuda_linear_choose(&descs[i / 4], rows[i % 4], 132, &config, &err))
+            fail_msg("%s", err.message);
+        tri_cuda_linear_program(&descs[i / 4], &config, &program, &grid);
         compiles(&program);
     }
 }
@@ -278,6 +340,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_linear_stream),
+        cmocka_unit_test(test_plain_linear),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_broken_source),

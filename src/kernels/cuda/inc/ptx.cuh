@@ -108,6 +108,15 @@ DEVICE uint4 load_shared_16(u32 address) {
     return v;
 }
 
+/* Four 8 by 8 matrices of 16-bit elements, rows of 16 bytes at the addresses of lanes 0-7, 8-15, 16-23
+ * and 24-31; lane 4g + t gets row g, columns 2t and 2t + 1 of each. */
+DEVICE void load_matrices(u32 address, u32 v[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
+                 : "r"(address)
+                 : "memory");
+}
+
 /* ---- global memory ---- */
 
 /* Read once, never written while the kernel runs. */
@@ -146,7 +155,18 @@ DEVICE float f16_to_float(u16 h) {
 }
 DEVICE u32 mul_bf16x2(u32 a, u32 b) {
     u32 v;
+#if __CUDA_ARCH__ >= 900
     asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+#else
+    const u32 minus_zero = 0x80008000u;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(minus_zero));
+#endif
+    return v;
+}
+/* Of the lower half. */
+DEVICE float half_to_float(u32 half) {
+    float v;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"((u16)half));
     return v;
 }
 
