@@ -15,6 +15,7 @@ const tri_plugin_kernel *const *const tri_builtin_families[] = {
     tri_cuda_rows_kernels,
     tri_cuda_rope_kernels,
     tri_cuda_linear_kernels,
+    tri_cuda_attention_kernels,
     NULL,
 };
 

@@ -25,6 +25,8 @@ EMBED(linear_fma, "linear_fma.cu");
 EMBED(linear_finish, "linear_finish.cu");
 EMBED(linear_enter, "linear_enter.cu");
 EMBED(attention_decode, "attention_decode.cu");
+EMBED(attention_paged, "attention_paged.cu");
+EMBED(attention_float, "attention_float.cu");
 EMBED(step_plan, "step_plan.cu");
 EMBED(rms_norm, "rms_norm.cu");
 EMBED(embedding, "embedding.cu");
@@ -46,6 +48,8 @@ const char *tri_cuda_source(const char *name) {
         {"linear_finish", tri_cuda_text_linear_finish},
         {"linear_enter", tri_cuda_text_linear_enter},
         {"attention_decode", tri_cuda_text_attention_decode},
+        {"attention_paged", tri_cuda_text_attention_paged},
+        {"attention_float", tri_cuda_text_attention_float},
         {"step_plan", tri_cuda_text_step_plan},
         {"rms_norm", tri_cuda_text_rms_norm},
         {"embedding", tri_cuda_text_embedding},
