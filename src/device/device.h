@@ -20,6 +20,13 @@ typedef struct tri_device_options {
     int32_t index;     /* CUDA: which of the machine's devices */
 } tri_device_options;
 
+/* Facts of a machine's device without making one; arch and what else is text lives in `arch`.
+ * False: there is none. */
+bool tri_device_probe(const char *kind, int32_t index, tri_plugin_device *facts, char arch[16]);
+/* Whether what needs one instruction set runs on another of the same kind: "avx2" within "amx",
+ * "sm_80" within "sm_90a"; "sm_90a" only within itself.  False for unknown names. */
+bool tri_arch_within(const char *kind, const char *needed, const char *have);
+
 /* One launch: a kernel with its operands bound.  Rows of operands are the step's T, S or R. */
 typedef struct tri_launch {
     const tri_plugin_kernel *kernel;
@@ -55,10 +62,14 @@ void tri_device_destroy(tri_device *device);
 const tri_plugin_device *tri_device_facts(const tri_device *device);
 const tri_device_counters *tri_device_get_counters(const tri_device *device);
 
-/* Zeroed, 4096-aligned.  host_visible: the CPU can read and write it (always so on "cpu" and
- * "null"). */
+/* Zeroed, 4096-aligned. */
 tri_status tri_device_alloc(tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
 void tri_device_free(tri_device *device, void *memory);
+/* The same, readable and writable by the host at the same address; for little that is used once. */
+tri_status tri_device_alloc_shared(
+    tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
+/* Whether all of the device's memory is the host's own. */
+bool tri_device_is_host(const tri_device *device);
 /* Between host and device; ordered with submits.  Copies of host memory complete before return. */
 tri_status tri_device_upload(
     tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
@@ -70,6 +81,11 @@ tri_status tri_device_adopt(
     tri_device *device, const void *from, int64_t n_bytes, void **memory, tri_error *err);
 /* Gives back what adopt made; where bytes are used in place, nothing. */
 void tri_device_release(tri_device *device, void *memory);
+
+/* Machine code by key, copied, for launches to find (CUDA: a cubin; elsewhere ignored).  A key that
+ * is there stays. */
+tri_status tri_device_add_code(
+    tri_device *device, const char *key, const uint8_t *code, tri_error *err);
 
 /* Prepares a list (CUDA: a graph later); addresses in it must stay.  Never on the step path. */
 typedef struct tri_capture tri_capture;

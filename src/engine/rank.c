@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "engine/code.h"
 #include "engine/derive.h"
 #include "engine/plan_text.h"
 
@@ -286,6 +288,44 @@ static tri_status serialise(const tri_rank *rank, const tri_plugin_set *plugins,
     return TRI_OK;
 }
 
+/* Machine code for a GPU.  Without a compiler the engine brings none, and is compiled when it is
+ * loaded. */
+static tri_status make_code(
+    tri_code *code, const tri_rank *rank, const tri_rank_writing *writing, tri_error *err) {
+    const tri_select *select = writing->select;
+    TRI_TRY(tri_code_add_picks(code, select, rank->graph, rank->forward, rank->n_forward, err));
+    if (rank->sample)
+        TRI_TRY(
+            tri_code_add_picks(code, select, rank->sample, rank->sampling, rank->n_sampling, err));
+    tri_error why = {0};
+    tri_status rc = tri_code_make(code, NULL, writing->team, &why);
+    if (rc == TRI_E_DEVICE) {
+        tri_log(
+            TRI_LOG_WARN, "build", "what=\"no machine code is stored\" why=\"%s\"", why.message);
+        return TRI_OK;
+    }
+    if (rc && err) *err = why;
+    return rc;
+}
+
+static tri_status add_code(
+    tri_engine_contents *contents, const tri_code *code, tri_arena *arena, tri_error *err) {
+    tri_engine_blob *all = TRI_NEW_N(arena, tri_engine_blob, contents->n_blobs + code->n_items + 1);
+    if (!all) return no_memory(err);
+    for (int32_t i = 0; i < contents->n_blobs; i++)
+        all[i] = contents->blobs[i];
+    for (int32_t i = 0; i < code->n_items; i++) {
+        const tri_code_item *item = &code->items[i];
+        const char *name = tri_arena_printf(arena, "code.%s", item->key);
+        if (!name) return no_memory(err);
+        if (!item->cubin) continue;
+        all[contents->n_blobs++] =
+            (tri_engine_blob){name, {(const char *)item->cubin, (size_t)item->n_bytes}};
+    }
+    contents->blobs = all;
+    return TRI_OK;
+}
+
 tri_status tri_rank_write(
     const tri_rank *rank, const char *path, const tri_rank_writing *writing, tri_error *err) {
     tri_engine_contents contents = {.spec = &rank->spec,
@@ -297,7 +337,9 @@ tri_status tri_rank_write(
     tri_buf graph = {0}, plan = {0};
     tri_engine_blob *blobs;
     tri_arena arena;
+    tri_code code;
     tri_arena_init(&arena, 0);
+    tri_code_init(&code, tri_isa_of(rank->spec.isa));
     tri_graph_print_to(rank->graph, &graph);
     tri_plan_print(rank->forward, rank->n_forward, rank->sampling, rank->n_sampling, &plan);
     tri_status rc = tri_buf_status(&graph, err);
@@ -307,11 +349,17 @@ tri_status tri_rank_write(
     contents.graph = (tri_str){graph.ptr, graph.len};
     contents.plan = (tri_str){plan.ptr, plan.len};
     contents.blobs = blobs;
+    if (strcmp(rank->spec.target, "cuda") == 0) {
+        rc = make_code(&code, rank, writing, err);
+        if (!rc) rc = add_code(&contents, &code, &arena, err);
+        if (rc) goto done;
+    }
     rc = tri_engine_file_write(path, &contents, fill_weight, &f, err);
 
 done:
     tri_buf_deinit(&graph);
     tri_buf_deinit(&plan);
+    tri_code_deinit(&code);
     tri_arena_deinit(&arena);
     return rc;
 }

@@ -160,7 +160,15 @@ static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, in
     tri_plan *head = tri_ranks_head(x->ranks);
     tri_pending *p = find(x, row->id);
     if (!p || p->finish_reason != TRI_NOT_FINISHED) return;
-    const float *logits = tri_plan_logits(head) + (int64_t)r * x->info.vocab_size;
+    const float *logits = NULL;
+    tri_error err = {0};
+    if (p->context_logits || p->output.return_generation_logits) {
+        if (tri_plan_read_logits(head, &logits, &err)) {
+            finish(x, p, TRI_FINISH_ERROR, err.message);
+            return;
+        }
+        logits += (int64_t)r * x->info.vocab_size;
+    }
     if (p->context_logits && row->position < p->n_input) {
         memcpy(p->context_logits + (int64_t)row->position * x->info.vocab_size, logits,
             sizeof(float) * (size_t)x->info.vocab_size);
@@ -173,7 +181,6 @@ static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, in
     }
     tri_pending_append(p, token, tri_plan_logprobs(head)[r], now);
     x->stats.n_generated_tokens++;
-    tri_error err = {0};
     if (p->output.return_generation_logits &&
         tri_pending_keep_logits(p, logits, x->info.vocab_size, &err)) {
         finish(x, p, TRI_FINISH_ERROR, err.message);
@@ -291,8 +298,8 @@ static tri_status prepare(tri_executor *x, const tri_executor_config *config, tr
     int32_t n_groups = tri_engine_groups(x->engine, groups);
     TRI_TRY(tri_executor_choose_limits(&x->limits, &x->info, groups, n_groups, config, err));
     TRI_TRY(tri_sched_create(&x->sched, &x->limits.sched, err));
-    TRI_TRY(tri_ranks_create(&x->ranks, x->engine, &x->limits.plan, config->n_threads,
-        strcmp(x->info.target, "null") == 0, config->profile, err));
+    TRI_TRY(tri_ranks_create(
+        &x->ranks, x->engine, &x->limits.plan, config->n_threads, config->profile, err));
     tri_step_shape shape = tri_plan_step_shape(tri_ranks_head(x->ranks));
     x->step_bytes = tri_step_bytes(&shape);
     x->step_memory = malloc((size_t)x->step_bytes);

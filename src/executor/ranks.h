@@ -8,7 +8,7 @@
 typedef struct tri_ranks tri_ranks;
 
 tri_status tri_ranks_create(tri_ranks **ranks, tri_engine *engine, const tri_plan_limits *limits,
-    int32_t n_threads, bool null_device, bool profile, tri_error *err);
+    int32_t n_threads, bool profile, tri_error *err);
 void tri_ranks_destroy(tri_ranks *ranks);
 /* Runs one step on all ranks and waits for it. */
 tri_status tri_ranks_run(tri_ranks *ranks, const tri_step *step, tri_error *err);

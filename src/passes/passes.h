@@ -1,8 +1,8 @@
 /* passes.h - IR to IR.  Each pass is a pure function of graph and arguments, deterministic, and
  * leaves a graph whose types are inferred and which tri_graph_verify takes.
  *
- * Order at build: shard, precision, fuse, layout, fold's naming, then the memory plan.  What a
- * device can do comes in as facts (tri_target), never as device code.
+ * Order at build: shard, precision, fuse, narrow, layout, fold's naming, then the memory plan. What
+ * a device can do comes in as facts (tri_target), never as device code.
  *
  * A pass that fails may leave the graph half changed: destroy it (shard changes nothing then).  All
  * but shard can be run again and find nothing to do; shard refuses a graph that it has split. */
@@ -39,6 +39,10 @@ tri_status tri_pass_precision(tri_graph *g, const tri_precision *precision, tri_
  * where a norm follows (fuse.c says why); any other add + rms_norm -> add_rms_norm; chains of
  * affine. */
 tri_status tri_pass_fuse(tri_graph *g, tri_error *err);
+
+/* ---- narrow.c ---- values that only bf16 products read become bf16; for devices whose kernels
+ * take them. */
+tri_status tri_pass_narrow(tri_graph *g, tri_error *err);
 
 /* ---- layout.c ---- asks which layout each constant operand of each op should be stored in and
  * inserts `pack`. A tensor with several users gets one layout all of them take ("one layout per

@@ -91,10 +91,7 @@ static tri_status check_for_cuda(
     const tri_device *device, const tri_launch *launch, int32_t i, tri_error *err) {
     const tri_plugin_kernel *kernel = launch->kernel;
     const char *isa = kernel->isa ? kernel->isa : "", *arch = device->facts.arch;
-    /* "sm_90a" is that chip alone; "sm_80" every later one too.  Same length, so texts compare. */
-    bool exact = isa[0] && isa[strlen(isa) - 1] == 'a';
-    bool fits = !isa[0] || (exact ? strcmp(isa, arch) == 0 : strncmp(isa, arch, strlen(isa)) <= 0);
-    if (strcmp(kernel->device, "cuda") != 0 || !fits) {
+    if (strcmp(kernel->device, "cuda") != 0 || !tri_arch_within("cuda", isa, arch)) {
         return TRI_FAIL(err, TRI_E_DEVICE,
             "launch %" PRId32 " %s: kernel %s is for %s %s, this device is cuda %s", i,
             launch->name ? launch->name : "", kernel->name, kernel->device, isa, arch);

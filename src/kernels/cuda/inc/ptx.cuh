@@ -10,7 +10,7 @@ typedef long long i64;
 
 #define DEVICE static __device__ __forceinline__
 
-/* ---- dependent launches (from sm_90 on; before it kernels just follow each other) ---- */
+/* ---- dependent launches; before sm_90 kernels of a stream never overlap ---- */
 
 /* Lets the next kernel of the stream start its blocks.  Safe at any time, since that kernel reads
  * nothing of ours before its own grid_wait. */
