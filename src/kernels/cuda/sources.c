@@ -16,6 +16,7 @@
             ".popsection\n")
 
 EMBED(ptx, "inc/ptx.cuh");
+EMBED(sampling, "inc/sampling.cuh");
 EMBED(linear_stream, "linear_stream.cu");
 EMBED(attention_decode, "attention_decode.cu");
 EMBED(step_plan, "step_plan.cu");
@@ -23,12 +24,17 @@ EMBED(rms_norm, "rms_norm.cu");
 EMBED(embedding, "embedding.cu");
 EMBED(rope_kv_write, "rope_kv_write.cu");
 EMBED(step_inputs, "step_inputs.cu");
+EMBED(count_tokens, "count_tokens.cu");
+EMBED(penalties, "penalties.cu");
+EMBED(mask, "mask.cu");
+EMBED(sample, "sample.cu");
 
 const char *tri_cuda_source(const char *name) {
     static const struct {
         const char *name, *text;
     } all[] = {
         {"ptx", tri_cuda_text_ptx},
+        {"sampling", tri_cuda_text_sampling},
         {"linear_stream", tri_cuda_text_linear_stream},
         {"attention_decode", tri_cuda_text_attention_decode},
         {"step_plan", tri_cuda_text_step_plan},
@@ -36,6 +42,10 @@ const char *tri_cuda_source(const char *name) {
         {"embedding", tri_cuda_text_embedding},
         {"rope_kv_write", tri_cuda_text_rope_kv_write},
         {"step_inputs", tri_cuda_text_step_inputs},
+        {"count_tokens", tri_cuda_text_count_tokens},
+        {"penalties", tri_cuda_text_penalties},
+        {"mask", tri_cuda_text_mask},
+        {"sample", tri_cuda_text_sample},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (strcmp(all[i].name, name) == 0) return all[i].text;
