@@ -16,6 +16,7 @@ const tri_plugin_kernel *const *const tri_builtin_families[] = {
     tri_cuda_rope_kernels,
     tri_cuda_linear_kernels,
     tri_cuda_attention_kernels,
+    tri_cuda_sampling_kernels,
     NULL,
 };
 

@@ -18,6 +18,7 @@
 EMBED(ptx, "inc/ptx.cuh");
 EMBED(elements, "inc/elements.cuh");
 EMBED(linear, "inc/linear.cuh");
+EMBED(sampling, "inc/sampling.cuh");
 EMBED(linear_stream, "linear_stream.cu");
 EMBED(linear_dot, "linear_dot.cu");
 EMBED(linear_tile, "linear_tile.cu");
@@ -33,6 +34,10 @@ EMBED(embedding, "embedding.cu");
 EMBED(elementwise, "elementwise.cu");
 EMBED(rope, "rope.cu");
 EMBED(step_inputs, "step_inputs.cu");
+EMBED(count_tokens, "count_tokens.cu");
+EMBED(penalties, "penalties.cu");
+EMBED(mask, "mask.cu");
+EMBED(sample, "sample.cu");
 
 const char *tri_cuda_source(const char *name) {
     static const struct {
@@ -41,6 +46,7 @@ const char *tri_cuda_source(const char *name) {
         {"ptx", tri_cuda_text_ptx},
         {"elements", tri_cuda_text_elements},
         {"linear", tri_cuda_text_linear},
+        {"sampling", tri_cuda_text_sampling},
         {"linear_stream", tri_cuda_text_linear_stream},
         {"linear_dot", tri_cuda_text_linear_dot},
         {"linear_tile", tri_cuda_text_linear_tile},
@@ -56,6 +62,10 @@ const char *tri_cuda_source(const char *name) {
         {"elementwise", tri_cuda_text_elementwise},
         {"rope", tri_cuda_text_rope},
         {"step_inputs", tri_cuda_text_step_inputs},
+        {"count_tokens", tri_cuda_text_count_tokens},
+        {"penalties", tri_cuda_text_penalties},
+        {"mask", tri_cuda_text_mask},
+        {"sample", tri_cuda_text_sample},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (strcmp(all[i].name, name) == 0) return all[i].text;

@@ -6,6 +6,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/linear_plain.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/sampling.h"
 
 static void test_keys(void **unused) {
     (void)unused;
@@ -83,6 +84,9 @@ static void compiles_for(const tri_cuda_program *program, const char *arch) {
         fail_msg("%s for %s has a stack of %d bytes: %s", program->entry, arch, (int)frame,
             program->defines);
     }
+}
+static void compiles(const tri_cuda_program *program) {
+    compiles_for(program, "sm_90a");
 }
 
 static void compiles(const tri_cuda_program *program) {
@@ -320,6 +324,42 @@ static void test_rows(void **unused) {
     compiles_graph(others);
 }
 
+/* Shares of a row in shared memory, with two blocks a multiprocessor and with one; rows that are
+ * read again and again, where there are no clusters. */
+static void test_sampling(void **unused) {
+    (void)unused;
+    static const struct {
+        int64_t vocabulary;
+        const char *arch;
+        int32_t threads, cluster;
+        bool resident;
+    } due[] = {
+        {128256, "sm_90a", 512, 8, true},
+        {262144, "sm_90a", 1024, 8, true},
+        {1503, "sm_90a", 512, 8, true},
+        {500000, "sm_90a", 512, 8, false},
+        {128256, "sm_80", 512, 1, false},
+        {1500, "sm_80", 512, 1, true},
+    };
+    tri_cuda_program program;
+    for (size_t i = 0; i < sizeof due / sizeof due[0]; i++) {
+        tri_cuda_sample_desc desc = {.vocabulary = due[i].vocabulary};
+        tri_cuda_sample_config c = tri_cuda_sample_choose(&desc, due[i].arch);
+        assert_int_equal(c.threads, due[i].threads);
+        assert_int_equal(c.cluster, due[i].cluster);
+        assert_int_equal(c.resident, due[i].resident);
+        desc.counts = desc.masks = i != 2;
+        tri_cuda_sample_program(&desc, &c, &program);
+        compiles_for(&program, due[i].arch);
+    }
+    tri_cuda_count_tokens_program(128256, &program);
+    compiles(&program);
+    tri_cuda_penalties_program(128256, &program);
+    compiles(&program);
+    tri_cuda_mask_program(128256, &program);
+    compiles(&program);
+}
+
 /* A source that does not compile says where and why, on one line. */
 static void test_broken_source(void **unused) {
     (void)unused;
@@ -344,6 +384,7 @@ int main(void) {
         cmocka_unit_test(test_plain_linear),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_broken_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,32 @@ DEVICE void grid_wait(void) {
 #endif
 }
 
+/* ---- clusters, from sm_90 on ---- */
+
+/* Arrive releases, wait acquires: shared memory of all blocks too.  Each thread does the two in
+ * turn.  A block's shared memory may be touched by others once a first pair is behind them all, and
+ * until it arrives at a pair that they arrive at after their last access. */
+DEVICE void cluster_arrive(void) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+DEVICE void cluster_wait(void) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+/* The same variable of another block of the cluster. */
+DEVICE void *cluster_map(void *shared, int part) {
+#if __CUDA_ARCH__ >= 900
+    void *mapped;
+    asm volatile("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(shared), "r"(part));
+    return mapped;
+#else
+    return shared;
+#endif
+}
+
 /* ---- shared memory and barriers ---- */
 
 DEVICE u32 shared_address(const void *p) {
@@ -67,6 +93,15 @@ DEVICE void mbarrier_wait(u32 barrier, u32 parity) {
 DEVICE void barrier_sync(u32 barrier, u32 n_threads) {
     __syncwarp();
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
+}
+
+/* 16 bytes, both ends 16-byte aligned, without the copy engine: any chip from sm_80 on.  What a
+ * thread copied it alone sees after its wait; a barrier shows it to others. */
+DEVICE void copy_async_16(u32 to, const void *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+DEVICE void copy_async_wait(void) {
+    asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 /* Copy engine: n_bytes, a multiple of 16, both ends 16-byte aligned; ends in barrier's count. */
