@@ -210,7 +210,9 @@ typedef struct plain_state {
 
 static int32_t supports(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
     tri_cuda_linear_ask ask;
-    return tri_cuda_linear_read(desc, &ask, reason, reason_bytes);
+    if (tri_cuda_linear_read(desc, &ask, reason, reason_bytes)) return 1;
+    if (ask.norm_in) return tri_reject(reason, reason_bytes, "no norm is deferred to here");
+    return 0;
 }
 
 static int64_t workspace_bytes(const tri_plugin_desc *desc) {

@@ -8,6 +8,10 @@
  * workspace: float32 or unaligned x is first written as bf16 rows (linear_enter), a bias, a gate
  * come after the product (linear_finish), a chunk of rows at a time.
  *
+ * Deferred norms: linear_norm's streams leave y times the norm's weight in bf16 and parts of its
+ * sums of squares, for which the next linear's streams divide.  Beyond 32 rows linear_norm divides
+ * itself (linear_norm.cu) and leaves parts of an rms of 1, so that products need not look.
+ *
  * A row's result depends on which program took it, with cuBLASLt also on the bucket of rows
  * (cublaslt.h), and on nothing else of its batch: not on the other rows, not on its place. */
 #include <stdlib.h>
@@ -18,6 +22,7 @@
 #include "kernels/cuda/linear_plain.h"
 
 enum { N_BUCKETS = 4, PRODUCT_ROWS = 32, ENTER_COLUMNS = 1024, ENTER_THREADS = 256, X_ALIGN = 16 };
+enum { NORM_THREADS = 512 };
 static const int32_t buckets[N_BUCKETS] = {8, 16, 32, 64};
 
 typedef struct place { /* in workspace */
@@ -30,7 +35,7 @@ typedef struct product_state {
     tri_cuda_linear_config configs[N_BUCKETS];
     tri_cuda_grid grids[N_BUCKETS];
     tri_cuda_kernel streams[N_BUCKETS];
-    tri_cuda_kernel enter, finish;
+    tri_cuda_kernel enter, finish, norm;
     tri_cuda_plain plain; /* without cuBLASLt */
     tri_cublaslt *lt;
     const tri_cublaslt_plan *plan; /* NULL: there is none */
@@ -49,15 +54,24 @@ static tri_cuda_linear_desc describe(const tri_cuda_linear_ask *ask) {
         .bias = ask->bias,
         .gate = ask->gate,
         .add = ask->add,
-        .float_out = !ask->bf16_out};
+        .float_out = !ask->bf16_out,
+        .norm_in = ask->norm_in,
+        .norm_out = ask->norm_out};
+}
+
+/* Most rows that streams take. */
+static int32_t stream_rows(const tri_cuda_linear_ask *ask, bool has_product) {
+    return has_product || ask->norm_out ? PRODUCT_ROWS : TRI_CUDA_LINEAR_ROWS;
 }
 
 static int32_t choose_all(const tri_cuda_linear_ask *ask, const tri_plugin_device *device,
     tri_cuda_linear_config configs[N_BUCKETS], tri_error *err) {
     const tri_cuda_linear_desc desc = describe(ask);
-    for (int32_t i = 0; i < N_BUCKETS; i++)
-        if (tri_cuda_linear_choose(&desc, buckets[i], device->n_threads, &configs[i], err))
-            return 1;
+    int32_t n_blocks = ask->norm_out ? ask->n_parts : device->n_threads;
+    for (int32_t i = 0; i < N_BUCKETS; i++) {
+        if (tri_cuda_linear_choose(&desc, buckets[i], n_blocks, &configs[i], err)) return 1;
+        configs[i].norm_parts = ask->n_parts;
+    }
     return 0;
 }
 
@@ -75,6 +89,8 @@ static int32_t read(
         return tri_reject(reason, reason_bytes, "scales of groups; those of rows are taken");
     if (ask->add && ask->bf16_out)
         return tri_reject(reason, reason_bytes, "an accumulator and bf16 results");
+    if (ask->norm_out && !ask->add)
+        return tri_reject(reason, reason_bytes, "no accumulator; a residual is due");
     if (choose_all(ask, device, configs, &err))
         return tri_reject(reason, reason_bytes, "%s", err.message);
     return 0;
@@ -132,6 +148,8 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
         tri_cuda_linear_program(&s->desc, &s->configs[i], &s->streams[i].program, &s->grids[i]);
         s->streams[i].shared_bytes = s->grids[i].shared_bytes;
     }
+    s->norm.program.entry = "linear_norm";
+    tri_cuda_define(&s->norm.program, "P_THREADS", NORM_THREADS);
     s->enter.program.entry = "linear_enter";
     tri_cuda_define(&s->enter.program, "P_X_BF16", ask.bf16_x);
     tri_cuda_finish_init(&s->finish, &ask);
@@ -180,9 +198,10 @@ static void find_plan(product_state *s, const tri_cuda_linear_tensors *t, tri_cu
 
 static void prepare(product_state *s, const tri_plugin_launch *l, tri_cuda_queue *queue) {
     const tri_cuda_linear_ask *ask = &s->ask;
-    for (int32_t i = 0; i < N_BUCKETS; i++)
+    for (int32_t i = 0; i < N_BUCKETS && buckets[i] <= stream_rows(ask, false); i++)
         if (i == 0 || ask->max_rows > buckets[i - 1])
             tri_cuda_kernel_prepare(&s->streams[i], queue);
+    if (ask->norm_out && ask->max_rows > PRODUCT_ROWS) tri_cuda_kernel_prepare(&s->norm, queue);
     tri_cuda_kernel_prepare(&s->enter, queue);
     if (ask->max_rows > PRODUCT_ROWS) {
         if (finishes(ask)) tri_cuda_kernel_prepare(&s->finish, queue);
@@ -214,8 +233,47 @@ static uint64_t enter(const product_state *s, tri_cuda_queue *queue, uint64_t wo
     return a.y;
 }
 
+/* The operands of a norm that is deferred, in or out. */
+static void bind_norm(
+    const product_state *s, const tri_plugin_launch *l, tri_cuda_linear_arguments *a) {
+    const tri_cuda_linear_ask *ask = &s->ask;
+    a->eps = ask->eps;
+    if (ask->norm_in) {
+        const tri_plugin_tensor *parts = &l->inputs[TRI_LINEAR_PARTS];
+        a->norm_in = tri_cuda_address(parts->data);
+        a->in_row = (int32_t)(parts->row_stride_bytes / 4);
+        a->in_part = 1;
+    }
+    if (ask->norm_out) {
+        const tri_plugin_tensor *y16 = &l->outputs[TRI_LINEAR_Y16],
+                                *parts = &l->outputs[TRI_LINEAR_LEFT_PARTS];
+        a->next_weight = tri_cuda_address(l->inputs[TRI_LINEAR_NORM].data);
+        a->y16 = tri_cuda_address(y16->data);
+        a->y16_stride = y16->row_stride_bytes / 2;
+        a->norm_out = tri_cuda_address(parts->data);
+        a->out_row = (int32_t)(parts->row_stride_bytes / 4);
+        a->out_part = 1;
+    }
+}
+
+static void enqueue_norm(const product_state *s, tri_cuda_queue *queue, const tri_plugin_launch *l,
+    const tri_cuda_linear_tensors *t, int32_t n_rows) {
+    tri_cuda_linear_arguments of = {0};
+    bind_norm(s, l, &of);
+    const struct {
+        uint64_t sums, w, y, parts;
+        int64_t sums_stride, y_stride, parts_stride;
+        int32_t n, n_parts;
+        float eps;
+    } a = {t->y, of.next_weight, of.y16, of.norm_out, t->y_stride / 4, of.y16_stride, of.out_row,
+        (int32_t)s->ask.n, s->ask.n_parts, s->ask.eps};
+    const tri_cuda_grid grid = {.grid_x = (uint32_t)n_rows, .grid_y = 1, .block = NORM_THREADS};
+    tri_cuda_kernel_enqueue(&s->norm, queue, &grid, &a);
+}
+
 static void enqueue_stream(const product_state *s, tri_cuda_queue *queue,
-    const tri_cuda_linear_tensors *t, uint64_t workspace, int32_t n_rows) {
+    const tri_plugin_launch *l, const tri_cuda_linear_tensors *t, int32_t n_rows) {
+    uint64_t workspace = tri_cuda_address(l->workspace);
     const tri_cuda_linear_ask *ask = &s->ask;
     int32_t i = 0;
     while (buckets[i] < n_rows)
@@ -233,6 +291,7 @@ static void enqueue_stream(const product_state *s, tri_cuda_queue *queue,
         .y_stride = t->y_stride / (ask->bf16_out ? 2 : 4),
         .r_stride = t->r_stride / 4,
         .n_rows = n_rows};
+    bind_norm(s, l, &a);
     if (queue->status) return;
     queue->status = tri_cuda_linear_map(
         queue->cu, &s->desc, &s->configs[i], t->w, x, x_stride / 2, n_rows, &a, &queue->error);
@@ -283,14 +342,27 @@ static void launch(void *state, const tri_plugin_launch *l) {
     if (n_rows == 0) return;
     const tri_cuda_linear_tensors t = tri_cuda_linear_bind(&s->ask, l);
     uint64_t workspace = tri_cuda_address(l->workspace);
-    if (n_rows <= (s->plan ? PRODUCT_ROWS : TRI_CUDA_LINEAR_ROWS))
-        enqueue_stream(s, queue, &t, workspace, n_rows);
-    else if (s->plan)
+    if (n_rows <= stream_rows(&s->ask, s->plan != NULL)) {
+        enqueue_stream(s, queue, l, &t, n_rows);
+        return;
+    }
+    if (s->plan)
         enqueue_product(s, queue, &t, workspace, n_rows);
     else
         tri_cuda_plain_rows(
             &s->plain, &s->finish, queue, &t, workspace + (uint64_t)s->place.sums, n_rows);
+    if (s->ask.norm_out) enqueue_norm(s, queue, l, &t, n_rows);
 }
+
+static const tri_plugin_kernel linear_norm_stream = {
+    TRI_CUDA_KERNEL("linear_norm", "linear_norm_stream", "sm_90a", "linear_stream"),
+    .supports = supports,
+    .cost = tri_cuda_linear_cost,
+    .workspace_bytes = workspace_bytes,
+    .create = create,
+    .destroy = destroy,
+    .launch = launch,
+};
 
 static const tri_plugin_kernel linear_stream = {
     TRI_CUDA_KERNEL("linear", "linear_stream", "sm_90a", "linear_stream"),
@@ -303,4 +375,4 @@ static const tri_plugin_kernel linear_stream = {
 };
 
 const tri_plugin_kernel *const tri_cuda_linear_kernels[] = {
-    &linear_stream, &tri_cuda_linear_plain, NULL};
+    &linear_stream, &tri_cuda_linear_plain, &linear_norm_stream, NULL};
