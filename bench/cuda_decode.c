@@ -135,8 +135,15 @@ static void run_attention(lab *l, void *arg) {
 static void run_step(lab *l, void *arg) {
     const step *s = arg;
     const model *m = s->m;
-    const tri_cuda_embedding_arguments embedding = {
-        m->tokens, m->table, m->norms, m->x, m->y16, m->parts};
+    const tri_cuda_embedding_arguments embedding = {.tokens = m->tokens,
+        .table = m->table,
+        .x = m->x,
+        .w = m->norms,
+        .y16 = m->y16,
+        .parts = m->parts,
+        .table_stride = WIDTH * 2,
+        .x_stride = WIDTH * 4,
+        .n_rows = VOCAB};
     enqueue_plan(l, s);
     enqueue(l, &s->embedding, &embedding);
     for (int32_t i = 0; i < LAYERS; i++) {
@@ -277,7 +284,7 @@ static void get_linears(lab *l, step *s, bool fp8) {
     }
     tri_cuda_program p;
     tri_cuda_grid grid;
-    tri_cuda_embedding_program(WIDTH, VOCAB, l->n_multiprocessors, s->n, &p, &grid);
+    tri_cuda_embedding_program(WIDTH, l->n_multiprocessors, s->n, &p, &grid);
     s->embedding = get(l, &p, grid);
 }
 

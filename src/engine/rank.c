@@ -30,7 +30,8 @@ static tri_status no_memory(tri_error *err) {
 /* ---- what lowering and opening share ---- */
 
 /* From the lowered graph: what is stored, and the sampling graph. */
-static tri_status settle(tri_rank *rank, const tri_plugin_set *plugins, tri_error *err) {
+static tri_status settle(
+    tri_rank *rank, const tri_plugin_set *plugins, const tri_select *select, tri_error *err) {
     TRI_TRY(tri_pass_fold(rank->graph, &rank->arena, &rank->stored, &rank->n_stored, err));
     rank->stored_bytes = TRI_NEW_N(&rank->arena, int64_t, rank->n_stored + 1);
     if (!rank->stored_bytes) return no_memory(err);
@@ -49,7 +50,8 @@ static tri_status settle(tri_rank *rank, const tri_plugin_set *plugins, tri_erro
             "rank %" PRId32 " of %" PRId32 " x %" PRId32 " has %s logits", rank->spec.rank,
             rank->spec.tp_size, rank->spec.pp_size, logits ? "" : "no");
     if (!logits) return TRI_OK;
-    return tri_sample_graph_create(&rank->sample, rank->graph, logits->type.dims[1], err);
+    bool fused = strcmp(select->device->kind, "cuda") == 0; /* sampling in one launch there */
+    return tri_sample_graph_create(&rank->sample, rank->graph, logits->type.dims[1], fused, err);
 }
 
 static tri_status pick_all(tri_rank *rank, const tri_select *select, tri_error *err) {
@@ -74,7 +76,7 @@ tri_status tri_rank_lower(tri_rank *rank, tri_graph *canonical, const tri_engine
         if (!made.canonical.ptr) rc = no_memory(err);
     }
     if (!rc) rc = tri_lower(made.graph, &spec->precision, select, err);
-    if (!rc) rc = settle(&made, plugins, err);
+    if (!rc) rc = settle(&made, plugins, select, err);
     if (!rc) rc = pick_all(&made, select, err);
     tri_buf_deinit(&text);
     if (rc)
@@ -181,7 +183,7 @@ static tri_status read_rank(tri_rank *rank, const tri_plugin_set *plugins, const
     rank->spec = rank->file.spec;
     rank->canonical = rank->file.canonical_graph;
     TRI_TRY(read_graph(rank, plugins, err));
-    TRI_TRY(settle(rank, plugins, err));
+    TRI_TRY(settle(rank, plugins, select, err));
     TRI_TRY(tri_engine_file_match(&rank->file, rank->stored, rank->n_stored, err));
     TRI_TRY(check_bytes(rank, err));
     TRI_TRY(tri_plan_parse(&lists, rank->file.plan, &rank->arena, err));

@@ -10,9 +10,9 @@
  *   inputs   live before the first node and all the step; outputs until it ends, for they are read
  * after it unused   results are still written, so they have a place too
  *
- * In place (result over operand, exactly): add, mul, affine, softcap, activation, all_reduce over
- * their first operand that fits; linear over its accumulator.  Only a whole buffer is overwritten,
- * never a view's. */
+ * In place (result over operand, exactly): add, mul, affine, softcap, activation, penalties, mask,
+ * all_reduce over their first operand that fits; linear over its accumulator.  Only a whole buffer
+ * is overwritten, never a view's. */
 #include "passes/passes.h"
 
 #include <stdlib.h>
@@ -124,6 +124,8 @@ static uint32_t in_place_operands(const tri_node *node) {
     case TRI_OP_SOFTCAP:
     case TRI_OP_ACTIVATION:
     case TRI_OP_ALL_REDUCE:
+    case TRI_OP_PENALTIES:
+    case TRI_OP_MASK:
         return 1;
     case TRI_OP_LINEAR:
     case TRI_OP_LINEAR_NORM:

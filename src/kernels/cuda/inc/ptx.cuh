@@ -28,6 +28,32 @@ DEVICE void grid_wait(void) {
 #endif
 }
 
+/* ---- clusters, from sm_90 on ---- */
+
+/* Arrive releases, wait acquires: shared memory of all blocks too.  Each thread does the two in
+ * turn.  A block's shared memory may be touched by others once a first pair is behind them all, and
+ * until it arrives at a pair that they arrive at after their last access. */
+DEVICE void cluster_arrive(void) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+DEVICE void cluster_wait(void) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+/* The same variable of another block of the cluster. */
+DEVICE void *cluster_map(void *shared, int part) {
+#if __CUDA_ARCH__ >= 900
+    void *mapped;
+    asm volatile("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(shared), "r"(part));
+    return mapped;
+#else
+    return shared;
+#endif
+}
+
 /* ---- shared memory and barriers ---- */
 
 DEVICE u32 shared_address(const void *p) {
@@ -67,6 +93,15 @@ DEVICE void mbarrier_wait(u32 barrier, u32 parity) {
 DEVICE void barrier_sync(u32 barrier, u32 n_threads) {
     __syncwarp();
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
+}
+
+/* 16 bytes, both ends 16-byte aligned, without the copy engine: any chip from sm_80 on.  What a
+ * thread copied it alone sees after its wait; a barrier shows it to others. */
+DEVICE void copy_async_16(u32 to, const void *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+DEVICE void copy_async_wait(void) {
+    asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 /* Copy engine: n_bytes, a multiple of 16, both ends 16-byte aligned; ends in barrier's count. */
@@ -128,6 +163,28 @@ DEVICE uint4 load_global_16(const void *p) {
     return v;
 }
 
+/* The same, turned: lane 4g + t gets rows 2t and 2t + 1, column g. */
+DEVICE void load_matrices_turned(u32 address, u32 v[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+/* 16 bytes from global to shared memory; zeros, and nothing read, when not `there`.  This thread sees
+ * them after COPY_ASYNC_WAIT, others after a barrier behind that. */
+DEVICE void copy_async_16(u32 to, const void *from, bool there) {
+    int n = there ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(n)
+                 : "memory");
+}
+/* Ends a group of copies, which may be empty. */
+DEVICE void copy_async_commit(void) {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+/* All groups of this thread but the last n, a literal, are complete. */
+#define COPY_ASYNC_WAIT(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
+
 /* ---- arithmetic ---- */
 
 /* Rounded to nearest even; lo in the lower half. */
@@ -141,6 +198,17 @@ DEVICE float bf16_low(u32 pair) {
 }
 DEVICE float bf16_high(u32 pair) {
     return __uint_as_float(pair & 0xffff0000u);
+}
+/* The same in f16; past 65504: infinity. */
+DEVICE u32 pack_f16(float lo, float hi) {
+    u32 v;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
+    return v;
+}
+DEVICE float f16_to_float(u16 h) {
+    float v;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(h));
+    return v;
 }
 DEVICE u32 mul_bf16x2(u32 a, u32 b) {
     u32 v;
@@ -168,6 +236,26 @@ DEVICE void mma_bf16(float d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1)
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
+/* The same of f16. */
+DEVICE void mma_f16(float d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+/* Rounded to nearest even; lo in the lower half. */
+DEVICE u32 pack_f16(float lo, float hi) {
+    u32 v;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
+    return v;
+}
+/* 2 to the x, 2 ulp; 0 of minus infinity, exactly 1 of 0. */
+DEVICE float exp2_quick(float x) {
+    float v;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(v) : "f"(x));
+    return v;
+}
+
 /* Four e4m3 bytes of w as bf16: bytes 0 and 2 in even, 1 and 3 in odd.  The seven bits below the
  * sign are put where bf16 has its exponent's low four bits and mantissa's high three, which is the
  * value times 2^-120, subnormals included; the product undoes that, exactly.  NaN becomes 480. */
@@ -175,6 +263,13 @@ DEVICE void e4m3_to_bf16(u32 w, u32 *even, u32 *odd) {
     const u32 two_to_120 = 0x7b807b80u;
     *odd = mul_bf16x2((w & 0x80008000u) | (w >> 4 & 0x07f007f0u), two_to_120);
     *even = mul_bf16x2((w << 8 & 0x80008000u) | (w << 4 & 0x07f007f0u), two_to_120);
+}
+
+/* threadIdx.x, read anew at each call rather than kept in a register. */
+DEVICE int thread_index(void) {
+    int i;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(i));
+    return i;
 }
 
 DEVICE float warp_sum(float v) {
