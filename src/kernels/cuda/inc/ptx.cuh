@@ -220,12 +220,6 @@ DEVICE u32 mul_bf16x2(u32 a, u32 b) {
 #endif
     return v;
 }
-/* Of the lower half. */
-DEVICE float half_to_float(u32 half) {
-    float v;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"((u16)half));
-    return v;
-}
 
 /* d += a b, a [16, 16] by rows, b [16, 8] by columns, both bf16, d float32.  Lane 4g + t holds
  * a rows g and g + 8, b column g; d rows g (d0, d1) and g + 8 (d2, d3), columns 2t and 2t + 1. */
@@ -242,12 +236,6 @@ DEVICE void mma_f16(float d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) 
                  "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-/* Rounded to nearest even; lo in the lower half. */
-DEVICE u32 pack_f16(float lo, float hi) {
-    u32 v;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
-    return v;
 }
 /* 2 to the x, 2 ulp; 0 of minus infinity, exactly 1 of 0. */
 DEVICE float exp2_quick(float x) {
