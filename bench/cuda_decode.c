@@ -113,6 +113,10 @@ static void enqueue_linear(
         .y_stride = d->n,
         .r_stride = d->n,
         .y16_stride = d->n,
+        .in_row = 1,
+        .in_part = TRI_CUDA_NORM_STRIDE,
+        .out_row = 1,
+        .out_part = TRI_CUDA_NORM_STRIDE,
         .n_rows = s->n,
         .eps = 1e-5f};
     tri_error err = {0};
@@ -143,12 +147,12 @@ static void run_step(lab *l, void *arg) {
     enqueue_plan(l, s);
     enqueue(l, &s->embedding, &embedding);
     for (int32_t i = 0; i < LAYERS; i++) {
-        uint64_t norm = m->norms + (uint64_t)(2 * i * WIDTH) * 2;
+        uint64_t norm = m->norms + (uint64_t)(2 * i * WIDTH) * 4;
         enqueue_linear(l, s, 0, m->layers[i][0], m->y16, m->qkv, 0);
         if (!s->no_attention) enqueue_attention(l, s, i);
-        enqueue_linear(l, s, 1, m->layers[i][1], m->attended, m->x, norm + WIDTH * 2);
+        enqueue_linear(l, s, 1, m->layers[i][1], m->attended, m->x, norm + WIDTH * 4);
         enqueue_linear(l, s, 2, m->layers[i][2], m->y16, m->inner, 0);
-        enqueue_linear(l, s, 3, m->layers[i][3], m->inner, m->x, norm + 2 * WIDTH * 2);
+        enqueue_linear(l, s, 3, m->layers[i][3], m->inner, m->x, norm + 2 * WIDTH * 4);
     }
     enqueue_linear(l, s, 4, m->head, m->y16, m->logits, 0);
 }
@@ -189,7 +193,7 @@ static void make_model(lab *l, model *m, int64_t max_items) {
         lab_random(l, m->cache + (uint64_t)(i * m->layer_cache_bytes), m->layer_cache_bytes,
             LAB_BF16, (uint32_t)(2000 + i));
     m->table = weights(l, VOCAB, WIDTH, false, 1001);
-    m->norms = weights(l, 2 * LAYERS + 1, WIDTH, false, 1002);
+    m->norms = weights(l, 2 * (2 * LAYERS + 1), WIDTH, false, 1002);
     m->scale = lab_alloc(l, VOCAB * 4);
     lab_random(l, m->scale, VOCAB * 4, LAB_F32, 1003);
     m->tokens = lab_alloc(l, sizeof tokens);

@@ -54,7 +54,7 @@ TRI_INTERP_RULE(quantize); /* and quantize_scales */
 TRI_INTERP_RULE(same);     /* pack, tie */
 /* interp_linear.c */
 TRI_INTERP_RULE(embedding);
-TRI_INTERP_RULE(linear);
+TRI_INTERP_RULE(linear); /* and linear_norm */
 /* interp_rows.c */
 TRI_INTERP_RULE(rms_norm); /* and add_rms_norm */
 TRI_INTERP_RULE(elementwise);

@@ -128,6 +128,7 @@ static uint32_t in_place_operands(const tri_node *node) {
     case TRI_OP_MASK:
         return 1;
     case TRI_OP_LINEAR:
+    case TRI_OP_LINEAR_NORM:
         return 1 << 3; /* the accumulator */
     default:
         return 0;
@@ -140,7 +141,9 @@ static bool read_otherwise(const planner *p, const tri_node *node, int32_t slot)
     for (int32_t i = 0; i < node->n_operands; i++) {
         const tri_value *other = node->operands[i];
         if (i == slot || !is_activation(other) || p->places[other->id].buffer != own) continue;
-        if (node->op == TRI_OP_LINEAR || p->places[other->id].view) return true;
+        if (node->op == TRI_OP_LINEAR || node->op == TRI_OP_LINEAR_NORM ||
+            p->places[other->id].view)
+            return true;
     }
     return false;
 }

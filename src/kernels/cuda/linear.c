@@ -134,7 +134,6 @@ void tri_cuda_linear_program(const tri_cuda_linear_desc *desc, const tri_cuda_li
         {"P_NORM_IN", desc->norm_in},
         {"P_NORM_OUT", desc->norm_out},
         {"P_NORM_PARTS", config->norm_parts},
-        {"P_NORM_STRIDE", TRI_CUDA_NORM_STRIDE},
     };
     for (size_t i = 0; i < sizeof defines / sizeof defines[0]; i++)
         tri_cuda_define(program, defines[i].name, defines[i].value);

@@ -47,6 +47,8 @@ typedef struct tri_cuda_linear_arguments {
     tri_cu_tensor_map w_map, x_map; /* by tri_cuda_linear_map */
     uint64_t y, r, scale, bias, norm_in, norm_out, next_weight, y16;
     int64_t y_stride, r_stride, y16_stride; /* elements */
+    int32_t in_row, in_part;                /* floats between rows and between parts of norm_in */
+    int32_t out_row, out_part;              /* of norm_out */
     int32_t n_rows;
     float eps;
 } tri_cuda_linear_arguments;

@@ -62,6 +62,20 @@ static int32_t gate_of(const char *name) {
     return -1;
 }
 
+/* Parts that come, or norm and parts that go. */
+static int32_t read_norm(
+    const tri_plugin_desc *desc, tri_cuda_linear_ask *ask, char *reason, size_t reason_bytes) {
+    const tri_plugin_type *last = tri_desc_input(desc, TRI_LINEAR_PARTS);
+    ask->norm_out = strcmp(desc->op, "linear_norm") == 0;
+    ask->norm_in = !ask->norm_out && last;
+    ask->eps = (float)tri_desc_float(desc, "eps", 0.0);
+    if (!is_float_row(last, false))
+        return tri_reject(reason, reason_bytes, "norm or parts are no float32 rows");
+    if (ask->norm_in) ask->n_parts = (int32_t)last->dims[1];
+    if (ask->norm_out) ask->n_parts = (int32_t)desc->outputs[TRI_LINEAR_LEFT_PARTS].dims[1];
+    return 0;
+}
+
 int32_t tri_cuda_linear_read(
     const tri_plugin_desc *desc, tri_cuda_linear_ask *ask, char *reason, size_t reason_bytes) {
     const tri_plugin_type *x = tri_desc_input(desc, TRI_LINEAR_X), *y = &desc->outputs[0];
@@ -74,7 +88,8 @@ int32_t tri_cuda_linear_read(
         .bias = tri_desc_input(desc, TRI_LINEAR_BIAS) != NULL,
         .add = tri_desc_input(desc, TRI_LINEAR_ACCUMULATOR) != NULL};
     if (read_weight(&desc->inputs[TRI_LINEAR_WEIGHT], &a, reason, reason_bytes) ||
-        read_scales(tri_desc_input(desc, TRI_LINEAR_SCALES), &a, reason, reason_bytes))
+        read_scales(tri_desc_input(desc, TRI_LINEAR_SCALES), &a, reason, reason_bytes) ||
+        read_norm(desc, &a, reason, reason_bytes))
         return 1;
     if (!is_float_row(x, true) || !is_float_row(y, true) ||
         !is_float_row(tri_desc_input(desc, TRI_LINEAR_BIAS), false) ||

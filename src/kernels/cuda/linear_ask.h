@@ -10,8 +10,11 @@ enum { /* operands */
     TRI_LINEAR_WEIGHT,
     TRI_LINEAR_BIAS,
     TRI_LINEAR_ACCUMULATOR,
-    TRI_LINEAR_SCALES
+    TRI_LINEAR_SCALES,
+    TRI_LINEAR_PARTS,                  /* of linear */
+    TRI_LINEAR_NORM = TRI_LINEAR_PARTS /* of linear_norm */
 };
+enum { TRI_LINEAR_SUM, TRI_LINEAR_Y16, TRI_LINEAR_LEFT_PARTS }; /* results of linear_norm */
 
 typedef struct tri_cuda_linear_ask {
     int64_t first_dim, max_rows;
@@ -23,6 +26,10 @@ typedef struct tri_cuda_linear_ask {
     tri_cuda_gate gate;
     int64_t n_groups; /* scales of a row of w; 0: no scales */
     bool one_scale;   /* a single one for all of w */
+    bool norm_in;     /* x is to be divided by its rms, of parts */
+    bool norm_out;    /* linear_norm */
+    int32_t n_parts;  /* of either */
+    float eps;
 } tri_cuda_linear_ask;
 
 /* 0, or 1 with the reason why no CUDA kernel can. */

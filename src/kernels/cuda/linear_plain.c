@@ -20,7 +20,7 @@ enum { /* as the sources say */
 
 /* ---- programs ---- */
 
-static int64_t weight_code(int32_t dtype) {
+int64_t tri_cuda_weight_code(int32_t dtype) {
     switch (dtype) {
     case TRI_F32:
         return 0;
@@ -44,7 +44,7 @@ static int64_t group_of(const tri_cuda_linear_ask *ask) {
 static tri_cuda_program program(
     const tri_cuda_linear_ask *ask, const char *entry, bool bf16_out, bool rounds) {
     tri_cuda_program p = {.entry = entry};
-    tri_cuda_define(&p, "P_W", weight_code(ask->weight_dtype));
+    tri_cuda_define(&p, "P_W", tri_cuda_weight_code(ask->weight_dtype));
     tri_cuda_define(&p, "P_W_ALIGNED", ask->k % 8 == 0);
     tri_cuda_define(&p, "P_X_BF16", ask->bf16_x);
     tri_cuda_define(&p, "P_SCALES", ask->n_groups == 0 ? 0 : ask->n_groups == 1 ? 1 : 2);
@@ -135,15 +135,22 @@ void tri_cuda_plain_enqueue(
     }
 }
 
+/* Results a thread: rows of sums are W columns apart, all others by 16 bytes. */
+static int32_t finish_vector(int64_t n) {
+    return n % 4 == 0 ? 4 : 1;
+}
+
 void tri_cuda_finish_init(tri_cuda_kernel *kernel, const tri_cuda_linear_ask *ask) {
     *kernel = (tri_cuda_kernel){.program.entry = "linear_finish"};
     tri_cuda_define(&kernel->program, "P_GATE", ask->gate);
     tri_cuda_define(&kernel->program, "P_BF16_OUT", ask->bf16_out);
+    tri_cuda_define(&kernel->program, "P_VECTOR", finish_vector(ask->n));
 }
 
 void tri_cuda_finish_enqueue(const tri_cuda_kernel *kernel, tri_cuda_queue *queue,
     const tri_cuda_finish *finish, int32_t n_rows) {
-    const tri_cuda_grid grid = {.grid_x = blocks(finish->n, FINISH_THREADS),
+    const tri_cuda_grid grid = {
+        .grid_x = blocks(finish->n, FINISH_THREADS * finish_vector(finish->n)),
         .grid_y = (uint32_t)n_rows,
         .block = FINISH_THREADS};
     tri_cuda_kernel_enqueue(kernel, queue, &grid, finish);
@@ -210,7 +217,9 @@ typedef struct plain_state {
 
 static int32_t supports(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
     tri_cuda_linear_ask ask;
-    return tri_cuda_linear_read(desc, &ask, reason, reason_bytes);
+    if (tri_cuda_linear_read(desc, &ask, reason, reason_bytes)) return 1;
+    if (ask.norm_in) return tri_reject(reason, reason_bytes, "no norm is deferred to here");
+    return 0;
 }
 
 static int64_t workspace_bytes(const tri_plugin_desc *desc) {

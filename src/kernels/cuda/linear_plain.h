@@ -36,12 +36,14 @@ typedef struct tri_cuda_plain_run {    /* plain_arguments of linear.cuh; the lay
 void tri_cuda_plain_enqueue(
     const tri_cuda_plain *plain, tri_cuda_queue *queue, tri_cuda_plain_run *run);
 
+int64_t tri_cuda_weight_code(int32_t dtype); /* P_W of linear.cuh */
+
 /* ---- what stands between products and results (linear_finish.cu) ---- */
 
 typedef struct tri_cuda_finish {
-    uint64_t sums, bias, r, y; /* bias, r: or 0 */
+    uint64_t sums, scales, bias, r, y; /* scales, bias, r: or 0 */
     int64_t sums_stride, y_stride, r_stride;
-    int32_t n;
+    int32_t n, scale_step; /* scale_step: 0 when all rows of w share one */
 } tri_cuda_finish;
 
 void tri_cuda_finish_init(tri_cuda_kernel *kernel, const tri_cuda_linear_ask *ask);

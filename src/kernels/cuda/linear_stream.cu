@@ -15,9 +15,8 @@
  *          P_WARPS, P_ROW_WARPS (warps side by side over tiles; the others split the chunk), P_RAGGED
  *          (K is no multiple of a line: copies by single lines); P_FP8, P_SCALE (1: float [W] for the
  *          rows of w, 2: one float for all), P_BIAS (float [W]), P_GATE (linear.cuh), P_ADD (r float32 [M, N], y float32), P_FLOAT_OUT, P_NORM_IN (x is
- *          unnormalised: its sums of squares come in parts [P_NORM_PARTS, P_NORM_STRIDE]), P_NORM_OUT
- *          (also y16 = bf16(y * next_weight) and the sums of squares of y, parts
- *          [P_GRID, P_NORM_STRIDE]), P_LATE (lets the next kernel start only when all before this
+ *          unnormalised: its sums of squares come in P_NORM_PARTS parts a row), P_NORM_OUT
+ *          (also y16 = bf16(y * next_weight) and the sums of squares of y, P_GRID parts), P_LATE (lets the next kernel start only when all before this
  *          one are complete: what they wrote may then be read before the next one's wait)
  *                                                                     from kernels/cuda/linear.c
  * Needs    rows of w and x 16-byte aligned; P_CHUNK a multiple of 32 (e4m3: 64) times the warps that
@@ -63,9 +62,11 @@ typedef struct linear_arguments {
     const float *scale, *bias;
     const float *norm_in;
     float *norm_out;
-    const u16 *next_weight;             /* [N] bf16: of the norm that follows */
+    const float *next_weight;           /* [N]: of the norm that follows */
     u16 *y16;
     i64 y_stride, r_stride, y16_stride; /* elements */
+    int in_row, in_part;                /* floats between rows and between parts of norm_in */
+    int out_row, out_part;              /* of norm_out */
     int n_rows;                         /* M */
     float eps;
 } __attribute__((aligned(64))) linear_arguments;
@@ -254,7 +255,7 @@ DEVICE float store(const linear_arguments *a, int m, int n, float sum, float up,
     else
         ((u16 *)a->y)[m * a->y_stride + n] = (u16)pack_bf16(sum, sum);
     if (P_NORM_OUT) {
-        float next = bf16_low(a->next_weight[n]) * sum;
+        float next = a->next_weight[n] * sum;
         a->y16[m * a->y16_stride + n] = (u16)pack_bf16(next, next);
     }
     return sum;
@@ -330,7 +331,7 @@ DEVICE void find_rms(const linear_arguments *a, float *rms, int warp, int lane) 
     for (int m = warp; m < a->n_rows; m += P_WARPS) {
         float sum = 0.0f;
         for (int p = lane; p < P_NORM_PARTS; p += 32)
-            sum += a->norm_in[p * P_NORM_STRIDE + m];
+            sum += a->norm_in[m * a->in_row + p * a->in_part];
         sum = warp_sum(sum);
         if (lane == 0) rms[m] = rsqrtf(sum / P_K + a->eps);
     }
@@ -369,5 +370,5 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32, P_M <= 16 ? 2 : 1)
     }
     multiply_all(&a, &ring, part, rms, squares, unit, end, warp, lane);
     if (P_NORM_OUT && threadIdx.x < a.n_rows)
-        a.norm_out[blockIdx.x * P_NORM_STRIDE + threadIdx.x] = squares[threadIdx.x];
+        a.norm_out[threadIdx.x * a.out_row + blockIdx.x * a.out_part] = squares[threadIdx.x];
 }

@@ -25,6 +25,8 @@ EMBED(linear_tile, "linear_tile.cu");
 EMBED(linear_fma, "linear_fma.cu");
 EMBED(linear_finish, "linear_finish.cu");
 EMBED(linear_enter, "linear_enter.cu");
+EMBED(linear_decode, "linear_decode.cu");
+EMBED(linear_norm, "linear_norm.cu");
 EMBED(attention_decode, "attention_decode.cu");
 EMBED(attention_paged, "attention_paged.cu");
 EMBED(attention_float, "attention_float.cu");
@@ -53,6 +55,8 @@ const char *tri_cuda_source(const char *name) {
         {"linear_fma", tri_cuda_text_linear_fma},
         {"linear_finish", tri_cuda_text_linear_finish},
         {"linear_enter", tri_cuda_text_linear_enter},
+        {"linear_decode", tri_cuda_text_linear_decode},
+        {"linear_norm", tri_cuda_text_linear_norm},
         {"attention_decode", tri_cuda_text_attention_decode},
         {"attention_paged", tri_cuda_text_attention_paged},
         {"attention_float", tri_cuda_text_attention_float},

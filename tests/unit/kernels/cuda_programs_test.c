@@ -205,8 +205,12 @@ static void test_plain_linear(void **unused) {
             &(tri_cuda_linear_ask){.gate = (tri_cuda_gate)gate, .bf16_out = gate % 2 == 0});
         compiles_for(&finish.program, "sm_80");
     }
-    tri_cuda_program enter = {.entry = "linear_enter", .defines = "P_X_BF16=0"};
-    compiles(&enter);
+    static const tri_cuda_program others[] = {{.entry = "linear_enter", .defines = "P_X_BF16=0"},
+        {.entry = "linear_enter", .defines = "P_X_BF16=1"},
+        {.entry = "linear_norm", .defines = "P_THREADS=512"},
+        {.entry = "linear_decode", .defines = "P_W=3"}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        compiles(&others[i]);
 }
 
 /* All the shapes of a pass at all row buckets, as engines ask for them. */
@@ -216,10 +220,16 @@ static void test_linear_stream(void **unused) {
         {.n = 6144, .k = 4096, .weight_dtype = TRI_BF16, .bias = true},
         {.n = 4096, .k = 14336, .weight_dtype = TRI_BF16, .add = true, .float_out = true},
         {.n = 14336, .k = 4096, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_GELU_TANH},
+        {.n = 14336,
+            .k = 4096,
+            .weight_dtype = TRI_F8_E4M3,
+            .scaled = true,
+            .gate = TRI_CUDA_GATE_SILU,
+            .norm_in = true},
         {.n = 1536, .k = 576, .weight_dtype = TRI_F8_E4M3, .scaled = true, .one_scale = true},
     };
     static const int32_t rows[] = {8, 16, 32, 64};
-    for (int32_t i = 0; i < 16; i++) {
+    for (int32_t i = 0; i < 20; i++) {
         tri_cuda_linear_config config;
         tri_cuda_program program;
         tri_cuda_grid grid;

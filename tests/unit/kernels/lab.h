@@ -520,7 +520,7 @@ static inline void machine_add(machine *m, const tri_node *node, const lab_setup
     const tri_plugin_kernel *kernel = lab_choose(m->l, desc, setup);
     size_t n = (size_t)node->n_operands;
     tri_plugin_tensor *inputs = machine_keep(m, n * sizeof *inputs);
-    tri_plugin_tensor *outputs = machine_keep(m, 2 * sizeof *outputs);
+    tri_plugin_tensor *outputs = machine_keep(m, TRI_MAX_RESULTS * sizeof *outputs);
     tri_launch *launch = &m->launches[m->n_launches++];
     *launch = (tri_launch){.kernel = kernel,
         .inputs = inputs,

@@ -89,6 +89,11 @@ static tri_status fuse_to_epilogue(tri_graph *g, tri_error *err) {
     return tri_pass_epilogue(g, err);
 }
 
+static tri_status fuse_to_norms(tri_graph *g, tri_error *err) {
+    TRI_TRY(fuse_to_epilogue(g, err));
+    return tri_pass_defer_norms(g, 132, NULL, err);
+}
+
 /* All that a build does, on the second rank of two. */
 static tri_status all(tri_graph *g, tri_error *err) {
     TRI_TRY(shard_second(g, err));
@@ -111,6 +116,7 @@ static const golden cases[] = {
     {"llama", "fuse", tri_pass_fuse},
     {"llama", "narrow", fuse_and_narrow},
     {"llama", "epilogue", fuse_to_epilogue},
+    {"llama", "norms", fuse_to_norms},
     {"llama", "layout", layout},
     {"llama", "all", all},
     {"qwen2", "shard1", shard_second},

@@ -85,7 +85,7 @@ DEVICE void weights_to_bf16(const u32 raw[W_WORDS], u32 hi[4], u32 lo[4]) {
 #    if P_W == W_BF16
         hi[i] = raw[i];
 #    elif P_W == W_F16
-        float a = f16_to_float((u16)(raw[i] & 0xffff)), b = f16_to_float((u16)(raw[i] >> 16));
+        float a = f16_to_float((u16)raw[i]), b = f16_to_float((u16)(raw[i] >> 16));
         hi[i] = pack_bf16(a, b);
         lo[i] = pack_bf16(a - bf16_low(hi[i]), b - bf16_high(hi[i]));
 #    elif P_W == W_E4M3
@@ -110,7 +110,7 @@ DEVICE void weights_to_float(const u32 raw[W_WORDS], float w[8]) {
 #    elif P_W == W_F16
 #        pragma unroll
     for (int i = 0; i < 8; i++)
-        w[i] = f16_to_float((u16)(raw[i / 2] >> i % 2 * 16 & 0xffff));
+        w[i] = f16_to_float((u16)(raw[i / 2] >> i % 2 * 16));
 #    else
     u32 pairs[4], none[4];
     weights_to_bf16(raw, pairs, none);
