@@ -15,6 +15,8 @@ enum {
     THREADS = 128,
     WARPS = 4,
     ROWS = 64,
+    LISTED = 64, /* units that a block knows */
+    UNIT_BYTES = 48,
     HALF = 32,   /* positions of a place */
     SMALL = 128, /* heads over this: other numbers of rows, see attention_paged.cu */
     ALIGN = 256,
@@ -74,7 +76,7 @@ static int64_t multiprocessor_shared(const tri_plugin_device *device) {
 
 static int64_t shared_bytes(const tri_plugin_desc *desc, int32_t stages) {
     int64_t width = (desc->inputs[CACHE].dims[1] + 15) / 16 * 16, pitch = width * 2 + 16;
-    int64_t lists = 2 * ((int64_t)desc->max_sequences + 1) * 4;
+    int64_t lists = LISTED * UNIT_BYTES + 3 * ((int64_t)desc->max_sequences + 1) * 4;
     return WARPS * stages * HALF * pitch + ROWS * pitch + WARPS * 8 * (width + 8) * 4 +
            WARPS * 16 * 8 + lists;
 }

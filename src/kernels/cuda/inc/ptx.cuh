@@ -150,6 +150,17 @@ DEVICE void copy_async_commit(void) {
 /* All groups of this thread but the last n, a literal, are complete. */
 #define COPY_ASYNC_WAIT(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
 
+/* Adds, and returns what was there: what other blocks wrote before their additions to it can be read
+ * after this one, and what this thread has seen is shown to those whose additions come later. */
+DEVICE u32 add_and_synchronize(u32 *counter, u32 n) {
+    u32 v;
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;"
+                 : "=r"(v)
+                 : "l"(counter), "r"(n)
+                 : "memory");
+    return v;
+}
+
 /* ---- arithmetic ---- */
 
 /* Rounded to nearest even; lo in the lower half. */
