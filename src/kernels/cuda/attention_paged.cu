@@ -71,6 +71,7 @@ typedef struct paged_arguments {
     float4 *totals;    /* [blocks][columns / 8][128], with heads over 128 */
     i64 part_floats;   /* room in parts */
     int max_blocks, n_sequences, window;
+    int skips_long;   /* sequences of many rows are another kernel's */
     float scale_log2; /* scale times log2(e); with a softcap scale * 2 log2(e) / softcap */
     float cap_log2;   /* softcap times log2(e) */
 } paged_arguments;
@@ -217,7 +218,7 @@ DEVICE void make_plan(const paged_arguments *a, plan *p) {
         if (s < a->n_sequences) {
             sequence q = sequence_of(a, s);
             work w = work_of(a, &q, p->unit_runs);
-            n.x = is_long(&q) ? (q.n_rows + ROWS - 1) / ROWS : 0;
+            n.x = is_long(&q) && !a->skips_long ? (q.n_rows + ROWS - 1) / ROWS : 0;
             n.y = w.n_segments * w.n_pairs;
             n.z = w.n_segments > 1 ? w.n_runs * w.n_pairs : 0;
         }

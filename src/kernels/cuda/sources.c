@@ -19,6 +19,7 @@ EMBED(ptx, "inc/ptx.cuh");
 EMBED(linear_stream, "linear_stream.cu");
 EMBED(attention_decode, "attention_decode.cu");
 EMBED(attention_paged, "attention_paged.cu");
+EMBED(attention_prompt, "attention_prompt.cu");
 EMBED(attention_float, "attention_float.cu");
 EMBED(step_plan, "step_plan.cu");
 EMBED(rms_norm, "rms_norm.cu");
@@ -33,6 +34,7 @@ const char *tri_cuda_source(const char *name) {
         {"linear_stream", tri_cuda_text_linear_stream},
         {"attention_decode", tri_cuda_text_attention_decode},
         {"attention_paged", tri_cuda_text_attention_paged},
+        {"attention_prompt", tri_cuda_text_attention_prompt},
         {"attention_float", tri_cuda_text_attention_float},
         {"step_plan", tri_cuda_text_step_plan},
         {"rms_norm", tri_cuda_text_rms_norm},
