@@ -192,6 +192,13 @@ DEVICE void e4m3_to_bf16(u32 w, u32 *even, u32 *odd) {
     *even = mul_bf16x2((w << 8 & 0x80008000u) | (w << 4 & 0x07f007f0u), two_to_120);
 }
 
+/* fmaxf passes over NaN; this does not. */
+DEVICE float max_or_nan(float a, float b) {
+    float v;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(v) : "f"(a), "f"(b));
+    return v;
+}
+
 DEVICE float warp_sum(float v) {
     for (int step = 16; step > 0; step >>= 1)
         v += __shfl_xor_sync(0xffffffffu, v, step);
