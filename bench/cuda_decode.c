@@ -131,8 +131,15 @@ static void run_attention(lab *l, void *arg) {
 static void run_step(lab *l, void *arg) {
     const step *s = arg;
     const model *m = s->m;
-    const tri_cuda_embedding_arguments embedding = {
-        m->tokens, m->table, m->norms, m->x, m->y16, m->parts};
+    const tri_cuda_embedding_arguments embedding = {.tokens = m->tokens,
+        .table = m->table,
+        .x = m->x,
+        .w = m->norms,
+        .y16 = m->y16,
+        .parts = m->parts,
+        .table_stride = WIDTH * 2,
+        .x_stride = WIDTH * 4,
+        .n_rows = VOCAB};
     enqueue_plan(l, s);
     enqueue(l, &s->embedding, &embedding);
     for (int32_t i = 0; i < LAYERS; i++) {
@@ -253,7 +260,7 @@ static void get_linears(lab *l, step *s, bool fp8) {
     const tri_cuda_linear_desc descs[5] = {
         {.n = QKV, .k = WIDTH, .norm_in = true, .late = true},
         {.n = WIDTH, .k = HEADS * HEAD, .add = true, .norm_out = true},
-        {.n = INNER, .k = WIDTH, .gated = true, .norm_in = true},
+        {.n = INNER, .k = WIDTH, .gate = TRI_CUDA_GATE_SILU, .norm_in = true},
         {.n = WIDTH, .k = INNER, .add = true, .norm_out = true},
         {.n = VOCAB, .k = WIDTH, .norm_in = true, .float_out = true},
     };
@@ -273,7 +280,7 @@ static void get_linears(lab *l, step *s, bool fp8) {
     }
     tri_cuda_program p;
     tri_cuda_grid grid;
-    tri_cuda_embedding_program(WIDTH, VOCAB, l->n_multiprocessors, s->n, &p, &grid);
+    tri_cuda_embedding_program(WIDTH, l->n_multiprocessors, s->n, &p, &grid);
     s->embedding = get(l, &p, grid);
 }
 

@@ -83,6 +83,7 @@ typedef struct tri_engine_options {
     bool null_device;       /* plan for the null device: counts, computes nothing */
     bool trust_engine_code; /* run the machine code that the engine brings, instead of compiling
                                this library's own sources where the cache has none */
+    bool dummy_weights;     /* on a GPU: a stripped engine runs on random weights */
 } tri_engine_options;
 
 TRI_API tri_status tri_engine_open(

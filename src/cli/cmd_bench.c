@@ -222,7 +222,7 @@ int tri_cmd_bench(int argc, char **argv) {
         .output_len = 64,
         .batch = 1,
         .repeat = 3};
-    tri_option table[9 + TRI_PRECISION_OPTIONS] = {
+    tri_option table[10 + TRI_PRECISION_OPTIONS] = {
         {TRI_OPTION_I32, "input_len", &a.input_len, "N", "prompt tokens (128)", 1, 1 << 20},
         {TRI_OPTION_I32, "output_len", &a.output_len, "N", "tokens to generate (64)", 1, 1 << 20},
         {TRI_OPTION_I32, "batch", &a.batch, "N", "sequences at once (1)", 1, 4096},
@@ -231,10 +231,14 @@ int tri_cmd_bench(int argc, char **argv) {
         {TRI_OPTION_SWITCH, "json", &a.json, NULL, "one line of JSON", 0, 0},
         {TRI_OPTION_SWITCH, "verify", &a.checks.verify, NULL,
             "check the checksum of every weight of the engine first", 0, 0},
+        {TRI_OPTION_STRING, "load_format", &a.checks.load_format, "auto|dummy",
+            "dummy: random weights, made on the GPU, for an engine that was built with "
+            "--strip_plan",
+            0, 0},
         {TRI_OPTION_SWITCH, "trust_engine_code", &a.checks.trust_engine_code, NULL,
             "run the GPU code in the engine's file as it is, instead of compiling it again", 0, 0},
     };
-    int32_t n = 8 + tri_precision_options(&a.build, &a.plugins, table + 8);
+    int32_t n = 9 + tri_precision_options(&a.build, &a.plugins, table + 9);
     const tri_usage usage = {.command = "trireme bench",
         .summary = "Measures prefill and decode on random prompts.",
         .synopsis = "PATH [--input_len N] [--output_len N] [--batch N] [options]",

@@ -27,8 +27,9 @@ int tri_report(const char *command, const tri_error *err);
 bool tri_cache_dir(char *path, size_t room);
 
 typedef struct tri_engine_checks {
-    bool verify;            /* every weight's checksum */
-    bool trust_engine_code; /* run the machine code that an engine brings */
+    bool verify;             /* every weight's checksum */
+    bool trust_engine_code;  /* run the machine code that an engine brings */
+    const char *load_format; /* NULL, "auto", or "dummy": random weights for a stripped engine */
 } tri_engine_checks;
 
 /* Opens an engine directory as it is; a HF directory, GGUF or checkpoint is built into the cache

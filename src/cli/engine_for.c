@@ -16,8 +16,16 @@ static bool is_engine(const char *path) {
     return n > 0 && (size_t)n < sizeof name && tri_path_exists(name);
 }
 
+static tri_status is_dummy(const char *load_format, bool *dummy, tri_error *err) {
+    *dummy = load_format && strcmp(load_format, "dummy") == 0;
+    if (*dummy || !load_format || strcmp(load_format, "auto") == 0) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_ARGUMENT, "load_format is '%s'; auto and dummy can be", load_format);
+}
+
 static tri_status open_engine(tri_engine **engine, const char *dir, const char *cache,
     const tri_build_options *build, tri_engine_checks checks, tri_error *err) {
+    bool dummy;
+    TRI_TRY(is_dummy(checks.load_format, &dummy, err));
     TRI_TRY(tri_engine_open(engine, dir,
         &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
             .plugins = build->plugins,
@@ -25,7 +33,8 @@ static tri_status open_engine(tri_engine **engine, const char *dir, const char *
             .cache_dir = cache,
             .cpu_isa = build->cpu_isa,
             .verify_weights = checks.verify,
-            .trust_engine_code = checks.trust_engine_code},
+            .trust_engine_code = checks.trust_engine_code,
+            .dummy_weights = dummy},
         err));
     tri_engine_info info;
     tri_engine_get_info(*engine, &info);

@@ -180,6 +180,10 @@ tri_status tri_device_capture(
     return rc;
 }
 
+const void *tri_capture_results(const tri_capture *capture) {
+    return capture->results;
+}
+
 void tri_capture_destroy(tri_capture *capture) {
     if (capture) capture->device->ops->capture_destroy(capture);
 }

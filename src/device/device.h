@@ -49,6 +49,8 @@ typedef struct tri_launch_list {
     uint32_t *masks;        /* vocabulary bit masks, [n_mask_slots, mask_stride_words]; or NULL */
     int32_t n_mask_slots;
     int64_t mask_stride_words;
+    const void *results; /* device memory that each step writes and the host reads; NULL: none */
+    int64_t n_result_bytes;
 } tri_launch_list;
 
 typedef struct tri_device_counters { /* since creation; what tests of the null device look at */
@@ -95,6 +97,8 @@ void tri_capture_destroy(tri_capture *capture);
 /* Enqueues the step; its bytes are copied.  A second submit before complete queues behind. */
 tri_status tri_device_submit(tri_capture *capture, const tri_step *step, tri_error *err);
 tri_status tri_device_complete(tri_capture *capture, tri_error *err);
+/* What the last completed step left in the list's results, until the next complete. */
+const void *tri_capture_results(const tri_capture *capture);
 /* Per launch, nanoseconds summed since the last reset; profile mode only.  NULL: not on. */
 void tri_device_set_profile(tri_capture *capture, int64_t *nanoseconds);
 

@@ -39,6 +39,7 @@ struct tri_device {
 
 struct tri_capture {
     tri_device *device;
+    const void *results; /* of the last completed step */
 };
 
 tri_status tri_cpu_device_create(

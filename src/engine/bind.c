@@ -250,6 +250,7 @@ static tri_status bind_inputs(tri_bound *bound, const tri_binding *b, tri_error 
         inputs->kinds[inputs->n++] = kind;
     }
     if (inputs->n == 0) return TRI_OK;
+    inputs->sampled = b->sampled;
     bound->launches[bound->n_launches++] =
         (tri_launch){.kernel = tri_step_inputs_kernel_for(tri_device_facts(b->device)->kind),
             .state = inputs,

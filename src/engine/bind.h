@@ -28,7 +28,8 @@ typedef struct tri_binding {
     tri_device *device;
     const tri_plan_limits *limits;
     tri_arena *arena;
-    void *const *weights;         /* on the device, by stored tensor */
+    const int32_t *sampled; /* where sampled tokens are, for the next step's; NULL: elsewhere */
+    void *const *weights;   /* on the device, by stored tensor */
     uint8_t *const *group_memory; /* by the rank's own group number */
 
     /* Of a sampling graph: where the logits are. */

@@ -32,6 +32,7 @@ struct tri_engine {
     tri_plugin_device facts;  /* of it */
     tri_select select;
     bool null_device;
+    bool dummy_weights;   /* a stripped engine may run on random ones */
     bool trust_code;      /* machine code in its files may run */
     const char *code_dir; /* where compiled kernels are kept; NULL: nowhere */
     tri_rank *ranks;

@@ -217,6 +217,7 @@ static tri_status open_dir(
     TRI_TRY(read_built_for(e, dir, &built_for, &null_target, err));
     e->null_device = options->null_device || null_target;
     e->trust_code = options->trust_engine_code;
+    e->dummy_weights = options->dummy_weights;
     if (options->cache_dir) {
         e->code_dir = tri_arena_printf(&e->arena, "%s/code", options->cache_dir);
         if (!e->code_dir) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
@@ -295,6 +296,6 @@ void tri_engine_get_info(const tri_engine *engine, tri_engine_info *info) {
     tri_engine *guarded = (tri_engine *)(uintptr_t)engine; /* the lock alone */
     pthread_mutex_lock(&guarded->lock);
     info->generation = e->generation;
-    info->stripped = e->spec.stripped && e->generation == 0;
+    info->stripped = e->spec.stripped && e->generation == 0 && !e->dummy_weights;
     pthread_mutex_unlock(&guarded->lock);
 }

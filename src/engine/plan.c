@@ -5,6 +5,7 @@
 
 #include "engine/bind.h"
 #include "engine/code.h"
+#include "engine/dummy.h"
 
 enum { MAX_ROWS = 1 << 20, MAX_TOKENS = 1 << 24, MASK_BITS = 32 };
 
@@ -117,13 +118,14 @@ static tri_status reserve_masks(tri_plan *p, tri_error *err) {
     return TRI_OK;
 }
 
-/* Tokens and their logprobs, which the host reads after each step. */
+/* Tokens and their logprobs, which the host gets after each step and the next step may take from
+ * here. */
 static tri_status reserve_results(tri_plan *p, tri_error *err) {
     enum { ALIGN = 64 };
     tri_bound *sample = &p->sample.bound;
     int64_t n_bytes = (p->limits.max_rows * (int64_t)sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
     void *memory;
-    TRI_TRY(tri_device_alloc_shared(p->device, n_bytes * p->rank->sample->n_outputs, &memory, err));
+    TRI_TRY(reserve(p, "results", n_bytes * p->rank->sample->n_outputs, &memory, err));
     sample->results = memory;
     sample->result_bytes = n_bytes;
     return TRI_OK;
@@ -176,6 +178,8 @@ static tri_binding binding_of(tri_plan *p) {
         .limits = &p->limits,
         .arena = &p->arena,
         .weights = p->placed,
+        .sampled =
+            p->sample.bound.results ? tri_bound_output(&p->sample.bound, "tokens").data : NULL,
         .group_memory = p->group_memory};
 }
 
@@ -210,7 +214,10 @@ static tri_status capture(tri_plan *p, plan_list *list, tri_error *err) {
         .max_step_bytes = tri_step_bytes(&p->shape),
         .masks = p->masks,
         .n_mask_slots = p->masks ? p->n_mask_slots : 0,
-        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS};
+        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS,
+        .results = list->bound.results,
+        .n_result_bytes =
+            list->bound.results ? list->bound.result_bytes * list->bound.g->n_outputs : 0};
     tri_capture *made = NULL;
     TRI_TRY(tri_device_capture(p->device, &launches, &made, err));
     tri_capture_destroy(list->capture);
@@ -264,7 +271,7 @@ static tri_status load_code(tri_plan *p, tri_error *err) {
 static tri_status make(tri_plan *p, tri_error *err) {
     tri_binding b;
     p->weights = tri_engine_take_weights(p->engine, p->rank_index, &p->generation);
-    if (p->rank->n_stored > 0 && !p->weights->data[0])
+    if (p->rank->n_stored > 0 && !p->weights->data[0] && !p->engine->dummy_weights)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "its weights were left out (strip_plan): fill them in with trireme refit");
     if (p->rank->has_file)
@@ -283,7 +290,7 @@ tri_status tri_engine_device(tri_device **device, const tri_engine *engine, int3
     int32_t n_threads, tri_error *err) {
     const tri_device_options options = {.kind = engine->null_device ? "null" : engine->target.kind,
         .n_threads = n_threads,
-        .isa = tri_isa_shown(engine->target.arch),
+        .isa = strcmp(engine->target.kind, "cuda") == 0 ? NULL : tri_isa_shown(engine->target.arch),
         .index = rank};
     return tri_device_create(device, &options, err);
 }
@@ -346,6 +353,10 @@ void tri_plan_destroy(tri_plan *plan) {
 /* ---- running ---- */
 
 static tri_status check_step(const tri_plan *p, const tri_step *step, tri_error *err) {
+    if (step->n_rows_before > 0 && (!p->has_sample || step->n_rows_before > p->extents.n_rows))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "the step takes tokens from %" PRId32 " rows of the one before, which had %" PRId32,
+            step->n_rows_before, p->has_sample ? p->extents.n_rows : 0);
     if (step->n_tokens > p->limits.max_tokens || step->n_sequences > p->limits.max_sequences ||
         step->n_rows > p->limits.max_rows || step->n_groups != p->engine->n_groups)
         return TRI_FAIL(err, TRI_E_LIMIT,
@@ -392,12 +403,18 @@ tri_status tri_plan_complete(tri_plan *plan, tri_error *err) {
     return rc;
 }
 
+/* The host's copy of a result. */
+static const void *result_of(const tri_plan *p, const tri_plugin_tensor *result) {
+    const uint8_t *host = tri_capture_results(p->sample.capture);
+    return host + ((const uint8_t *)result->data - p->sample.bound.results);
+}
+
 const int32_t *tri_plan_tokens(const tri_plan *plan) {
-    return plan->tokens.data;
+    return result_of(plan, &plan->tokens);
 }
 
 const float *tri_plan_logprobs(const tri_plan *plan) {
-    return plan->logprobs.data;
+    return result_of(plan, &plan->logprobs);
 }
 
 /* Row by row where they lie apart. */
@@ -438,6 +455,14 @@ uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot) {
 }
 
 /* ---- refit ---- */
+
+bool tri_plan_refit_waits(const tri_plan *plan) {
+    tri_engine *e = plan->engine;
+    pthread_mutex_lock(&e->lock);
+    bool waits = e->weights[plan->rank_index] != plan->weights;
+    pthread_mutex_unlock(&e->lock);
+    return waits;
+}
 
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
     int64_t generation;

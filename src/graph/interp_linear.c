@@ -1,8 +1,9 @@
 /* interp_linear.c - embedding and linear.
  *
  * linear: y = accumulator + sum over groups of scale * (x . w of the group) + bias, all in double,
- * rounded once.  activation "bf16" rounds x to bf16 first, "i8" replaces it by what
- * tri_quantize_activations makes of each block of 32, scale times integer. */
+ * rounded once; with a gate, f(y of the first half of w) * (y of the second).  activation "bf16"
+ * rounds x to bf16 first, "i8" replaces it by what tri_quantize_activations makes of each block of
+ * 32, scale times integer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,15 @@ static void enter(const char *activation, const float *x, double *out, int64_t n
         out[i] = (double)(bf16 ? tri_bf16_to_f32(tri_f32_to_bf16(x[i])) : x[i]);
 }
 
+/* f(sums[:, :n]) * sums[:, n:] */
+static void apply_gate(const char *kind, const double *sums, int64_t rows, int64_t n, float *y) {
+    for (int64_t t = 0; t < rows; t++) {
+        const double *row = sums + t * 2 * n;
+        for (int64_t i = 0; i < n; i++)
+            y[t * n + i] = (float)(tri_interp_activate(kind, row[i]) * row[n + i]);
+    }
+}
+
 TRI_INTERP_RULE(linear) {
     const tri_interp_slot *x = tri_interp_operand(in, node, "x");
     const tri_interp_slot *w = tri_interp_operand(in, node, "weight");
@@ -78,12 +88,17 @@ TRI_INTERP_RULE(linear) {
     const tri_interp_slot *accumulator = tri_interp_operand(in, node, "accumulator");
     const tri_interp_slot *scales = tri_interp_operand(in, node, "scales");
     const char *activation = tri_node_string(node, "activation");
+    const char *gate = tri_node_string(node, "gate");
     int64_t n_in = x->columns, n_out = w->rows;
     int64_t n_groups = n_groups_of(scales, n_out), group = n_in / n_groups;
     tri_status rc = TRI_OK;
     float *y;
     double *entered = malloc((size_t)(x->rows + 1) * (size_t)n_in * sizeof *entered);
-    if (!entered) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    double *sums = malloc((size_t)(x->rows * n_out + 1) * sizeof *sums);
+    if (!entered || !sums) {
+        rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+        goto done;
+    }
     double *row = entered + x->rows * n_in; /* of the weight */
     if (!tri_interp_result(in, node, 0, &y, err)) {
         rc = TRI_E_MEMORY;
@@ -101,11 +116,15 @@ TRI_INTERP_RULE(linear) {
                        tri_interp_dot(entered + t * n_in + g * group, row + g * group, group);
             if (accumulator) sum += (double)accumulator->f[t * n_out + n];
             if (bias) sum += (double)bias->f[n];
-            y[t * n_out + n] = (float)sum;
+            sums[t * n_out + n] = sum;
         }
     }
+    for (int64_t i = 0; !*gate && i < x->rows * n_out; i++)
+        y[i] = (float)sums[i];
+    if (*gate) apply_gate(gate, sums, x->rows, n_out / 2, y);
 
 done:
     free(entered);
+    free(sums);
     return rc;
 }

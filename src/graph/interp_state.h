@@ -59,6 +59,7 @@ TRI_INTERP_RULE(linear);
 TRI_INTERP_RULE(rms_norm); /* and add_rms_norm */
 TRI_INTERP_RULE(elementwise);
 TRI_INTERP_RULE(gated_activation);
+double tri_interp_activate(const char *kind, double x);
 TRI_INTERP_RULE(columns);
 TRI_INTERP_RULE(select_rows);
 /* interp_attention.c */

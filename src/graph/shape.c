@@ -244,6 +244,19 @@ TRI_SHAPE_RULE(embedding) {
     return TRI_OK;
 }
 
+static tri_status check_gate(const tri_node *node, const tri_type *w, tri_error *err) {
+    const char *gate = tri_node_string(node, "gate");
+    if (!*gate) return TRI_OK;
+    if (!tri_activation_known(gate))
+        return TRI_FAIL(
+            err, TRI_E_UNSUPPORTED, "gate is '%s'; silu, gelu, gelu_tanh and relu exist", gate);
+    if (w->dims[0] % 2 != 0)
+        return TRI_SHAPE_FAIL(node, "weight", err, "with a gate an even number of rows is due");
+    if (tri_node_operand(node, "accumulator"))
+        return TRI_SHAPE_FAIL(node, "accumulator", err, "with a gate there is none");
+    return TRI_OK;
+}
+
 TRI_SHAPE_RULE(linear) {
     (void)g;
     const tri_type *x, *w;
@@ -267,7 +280,9 @@ TRI_SHAPE_RULE(linear) {
             bias->type.n_dims != 1 || bias->type.dims[0] != w->dims[0]))
         return TRI_SHAPE_FAIL(node, "bias", err,
             "a constant float [%" PRId64 "] is due for weight %s", w->dims[0], tri_type_print(w).s);
-    out[0] = tri_type_tensor(TRI_F32, 2, x->dims[0], w->dims[0]);
+    TRI_TRY(check_gate(node, w, err));
+    bool gated = *tri_node_string(node, "gate") != 0;
+    out[0] = tri_type_tensor(TRI_F32, 2, x->dims[0], gated ? w->dims[0] / 2 : w->dims[0]);
     if (tri_node_operand(node, "accumulator")) {
         const tri_type *accumulator;
         TRI_TRY(tri_shape_activation(node, "accumulator", &accumulator, err));

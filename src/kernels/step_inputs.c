@@ -10,6 +10,13 @@ static int32_t count_of(const tri_plugin_launch *l, tri_step_input kind) {
     return kind == TRI_STEP_ROWS ? l->step->extents.n_rows : l->step->extents.n_tokens;
 }
 
+static void take_sampled(const tri_step_inputs *inputs, int32_t *tokens, int32_t n) {
+    for (int32_t t = 0; t < n && inputs->sampled; t++) {
+        int32_t row = tri_step_row_of_token(tokens[t]);
+        if (row >= 0) tokens[t] = inputs->sampled[row];
+    }
+}
+
 static void launch(void *state, const tri_plugin_launch *l) {
     const tri_step_inputs *inputs = state;
     const tri_step *step = l->step->step;
@@ -18,8 +25,9 @@ static void launch(void *state, const tri_plugin_launch *l) {
         const int32_t *from = inputs->kinds[i] == TRI_STEP_TOKENS      ? TRI_STEP_I32(step, tokens)
                               : inputs->kinds[i] == TRI_STEP_POSITIONS ? l->step->positions
                                                                        : l->step->rows;
-        int32_t n = count_of(l, inputs->kinds[i]);
-        if (n > 0) memcpy(l->outputs[i].data, from, (size_t)n * sizeof *from);
+        int32_t n = count_of(l, inputs->kinds[i]), *to = l->outputs[i].data;
+        if (n > 0) memcpy(to, from, (size_t)n * sizeof *from);
+        if (inputs->kinds[i] == TRI_STEP_TOKENS) take_sampled(inputs, to, n);
     }
 }
 
@@ -36,7 +44,7 @@ const tri_plugin_kernel tri_step_inputs_kernel = {.struct_size = sizeof(tri_plug
 enum { THREADS = 256 };
 
 typedef struct step_inputs_arguments { /* of step_inputs.cu */
-    uint64_t step, to[TRI_MAX_STEP_INPUTS];
+    uint64_t step, sampled, to[TRI_MAX_STEP_INPUTS];
     int32_t offsets[TRI_MAX_STEP_INPUTS], n[TRI_MAX_STEP_INPUTS];
 } step_inputs_arguments;
 
@@ -58,7 +66,8 @@ static void cuda_launch(void *state, const tri_plugin_launch *l) {
         tri_cuda_kernel_prepare(&inputs->cuda, queue);
         return;
     }
-    step_inputs_arguments a = {.step = tri_cuda_address(l->step->step)};
+    step_inputs_arguments a = {
+        .step = tri_cuda_address(l->step->step), .sampled = tri_cuda_address(inputs->sampled)};
     int32_t most = 1;
     for (int32_t i = 0; i < inputs->n; i++) {
         a.to[i] = tri_cuda_address(l->outputs[i].data);

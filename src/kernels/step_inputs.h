@@ -14,6 +14,8 @@ typedef enum tri_step_input { TRI_STEP_TOKENS, TRI_STEP_POSITIONS, TRI_STEP_ROWS
 typedef struct tri_step_inputs { /* its state, made by whoever binds it */
     int32_t n;
     tri_step_input kinds[TRI_MAX_STEP_INPUTS];
+    const int32_t
+        *sampled;         /* [R] tokens of the step before, on the device; NULL: never asked for */
     tri_cuda_kernel cuda; /* filled in when prepared, on CUDA */
 } tri_step_inputs;
 

@@ -1,7 +1,7 @@
 /* passes.h - IR to IR.  Each pass is a pure function of graph and arguments, deterministic, and
  * leaves a graph whose types are inferred and which tri_graph_verify takes.
  *
- * Order at build: shard, precision, fuse, narrow, layout, fold's naming, then the memory plan. What
+ * Order at build: shard, precision, fuse, narrow, epilogue, layout, fold's naming, then the memory plan. What
  * a device can do comes in as facts (tri_target), never as device code.
  *
  * A pass that fails may leave the graph half changed: destroy it (shard changes nothing then).  All
@@ -43,6 +43,10 @@ tri_status tri_pass_fuse(tri_graph *g, tri_error *err);
 /* ---- narrow.c ---- values that only bf16 products read become bf16; for devices whose kernels
  * take them. */
 tri_status tri_pass_narrow(tri_graph *g, tri_error *err);
+
+/* ---- epilogue.c ---- gated activations go into the linear before them; for devices whose kernels
+ * do both at once.  After narrow, so that the dtype goes along. */
+tri_status tri_pass_epilogue(tri_graph *g, tri_error *err);
 
 /* ---- layout.c ---- asks which layout each constant operand of each op should be stored in and
  * inserts `pack`. A tensor with several users gets one layout all of them take ("one layout per

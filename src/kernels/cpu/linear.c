@@ -62,6 +62,8 @@ static int32_t check(
     if (!readable_weight(w->dtype)) {
         return tri_reject(reason, reason_bytes, "%s weights cannot be read", info->name);
     }
+    if (*tri_desc_string(desc, "gate", ""))
+        return tri_reject(reason, reason_bytes, "no gate is applied here");
     int32_t rounding = rounding_of(tri_desc_string(desc, "activation", "f32"));
     if (rounding < 0) return tri_reject(reason, reason_bytes, "unknown activation");
     if (rounding == TRI_X_I8 && w->dims[1] % BLOCK) {

@@ -238,13 +238,14 @@ DEVICE void begin_share(const row *r) {
     for (int i = 0; i < PER_THREAD; i++) {
         float4 *to = &share[i * P_THREADS + threadIdx.x];
         if (vector_at(i) < VECTORS)
-            copy_async_16(shared_address(to), (const float4 *)r->logits + vector_at(i));
+            copy_async_16(shared_address(to), (const float4 *)r->logits + vector_at(i), true);
         else
             *to = load_vector(r, vector_at(i));
     }
+    copy_async_commit();
 }
 DEVICE void finish_share(const row *r) {
-    copy_async_wait();
+    COPY_ASYNC_WAIT(0);
     bool adjusts = (P_COUNTS && r->counts) || (P_MASKS && r->masked);
     if (!adjusts && (P_VOCAB % 4 == 0)) return;
 #pragma unroll 2

@@ -26,6 +26,27 @@ static void bias_accumulator_and_plain_weight(void **state) {
     harness_close(&h);
 }
 
+/* relu(x g^T + b) * (x u^T + b'), the gate's rows first. */
+static void a_gate_halves_the_results(void **state) {
+    (void)state;
+    static const float w[] = {1, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0, 1, 1, 1, 1};
+    static const float bias[] = {0.5f, 4, 10, -1};
+    harness h;
+    harness_open(&h,
+        RUN_X "[2,4]\n"
+              "  %2 = embedding(%0, %1) : f32[T,4]\n"
+              "  %3 = weight name=\"w\" : f32[4,4]\n"
+              "  %4 = weight name=\"b\" : f32[4]\n"
+              "  %5 = linear(%2, %3, bias=%4) gate=\"relu\" : f32[T,2]\n"
+              "  output y = %5\n",
+        (named[]){{"x", x2}, {"w", w}, {"b", bias}, {0}});
+    harness_simple_step(&h, 2);
+    harness_run(&h);
+    /* x = 1 2 3 4: (1.5, 1) times (12, 9); x = -1 0 0.5 2: (0, 3.5) times (10, 0.5). */
+    expect_floats(&h, "y", (float[]){18, 9, 0, 1.75f}, 2, 2, 0);
+    harness_close(&h);
+}
+
 static void scales_by_row_by_group_and_one_for_all(void **state) {
     (void)state;
     static const int8_t w[] = {1, 2, 3, 4, -1, -2, -3, -4};
@@ -190,6 +211,7 @@ static void sums_do_not_lose_small_terms(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_accumulator_and_plain_weight),
+        cmocka_unit_test(a_gate_halves_the_results),
         cmocka_unit_test(scales_by_row_by_group_and_one_for_all),
         cmocka_unit_test(four_bit_weights),
         cmocka_unit_test(activations_are_rounded_as_stated),

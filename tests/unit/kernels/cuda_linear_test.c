@@ -23,7 +23,7 @@ typedef struct operands {
 } operands;
 
 static void make_operands(operands *o, const tri_cuda_linear_desc *d, int32_t m) {
-    *o = (operands){.n = d->n, .k = d->k, .w_rows = d->gated ? 2 * d->n : d->n, .m = m};
+    *o = (operands){.n = d->n, .k = d->k, .w_rows = d->gate ? 2 * d->n : d->n, .m = m};
     int64_t n_w = o->w_rows * o->k;
     float *source = random_f32(n_w, 0.05f, 1);
     o->w = malloc((size_t)n_w * sizeof *o->w);
@@ -66,10 +66,10 @@ static double dot(const operands *o, int64_t row, int32_t m) {
 }
 
 static double reference(const operands *o, const tri_cuda_linear_desc *d, int64_t n, int32_t m) {
-    double sum = dot(o, n, m), up = d->gated ? dot(o, o->n + n, m) : 0, rms = 1;
+    double sum = dot(o, n, m), up = d->gate ? dot(o, o->n + n, m) : 0, rms = 1;
     if (d->scaled) {
         sum *= (double)o->scale[n];
-        if (d->gated) up *= (double)o->scale[o->n + n];
+        if (d->gate) up *= (double)o->scale[o->n + n];
     }
     if (d->norm_in) {
         double squares = 0;
@@ -79,7 +79,7 @@ static double reference(const operands *o, const tri_cuda_linear_desc *d, int64_
     }
     sum *= rms;
     up *= rms;
-    if (d->gated) sum = sum / (1 + exp(-sum)) * up;
+    if (d->gate) sum = sum / (1 + exp(-sum)) * up;
     return d->add ? sum + (double)o->r[m * o->n + n] : sum;
 }
 
@@ -209,10 +209,10 @@ static void test_add_and_norms(void **unused) {
 
 static void test_gated(void **unused) {
     (void)unused;
-    check(&(tri_cuda_linear_desc){.n = 50, .k = 264, .weight_dtype = TRI_BF16, .gated = true}, 2);
+    check(&(tri_cuda_linear_desc){.n = 50, .k = 264, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_SILU}, 2);
     check(
         &(tri_cuda_linear_desc){
-            .n = 640, .k = 1024, .weight_dtype = TRI_BF16, .gated = true, .norm_in = true},
+            .n = 640, .k = 1024, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_SILU, .norm_in = true},
         64);
 }
 
@@ -226,7 +226,7 @@ static void test_e4m3(void **unused) {
               .k = 2048,
               .weight_dtype = TRI_F8_E4M3,
               .scaled = true,
-              .gated = true,
+              .gate = TRI_CUDA_GATE_SILU,
               .norm_in = true},
         31);
 }
@@ -304,7 +304,7 @@ static void test_candidates(void **unused) {
     const tri_cuda_linear_desc odd = {.n = 8, .k = 12, .weight_dtype = TRI_BF16};
     assert_true(tri_cuda_linear_candidate(&odd, 1, 132, 0, &c, reason));
     assert_non_null(strstr(reason, "aligned"));
-    const tri_cuda_linear_desc gated = {.n = 64, .k = 64, .weight_dtype = TRI_BF16, .gated = true};
+    const tri_cuda_linear_desc gated = {.n = 64, .k = 64, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_SILU};
     assert_true(tri_cuda_linear_candidate(&gated, 1, 132, 2, &c, reason));
     assert_non_null(strstr(reason, "by two"));
     assert_false(tri_cuda_linear_candidate(&d, 1, 132, 99, &c, reason));

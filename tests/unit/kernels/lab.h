@@ -284,10 +284,10 @@ typedef struct machine {
 /* One for the process: contexts take long to make, and programs stay compiled.  NULL: there is
  * none. */
 static inline tri_device *lab_gpu(tri_error *err) {
-    static tri_device *gpu;
+    static tri_device *device;
     tri_device_options options = {.kind = "cuda"};
-    if (!gpu && tri_device_create(&gpu, &options, err)) return NULL;
-    return gpu;
+    if (!device && tri_device_create(&device, &options, err)) return NULL;
+    return device;
 }
 
 /* Skips the test, with the reason, where there is no such device. */

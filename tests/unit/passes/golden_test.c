@@ -84,6 +84,11 @@ static tri_status fuse_and_narrow(tri_graph *g, tri_error *err) {
     return tri_pass_narrow(g, err);
 }
 
+static tri_status fuse_to_epilogue(tri_graph *g, tri_error *err) {
+    TRI_TRY(fuse_and_narrow(g, err));
+    return tri_pass_epilogue(g, err);
+}
+
 /* All that a build does, on the second rank of two. */
 static tri_status all(tri_graph *g, tri_error *err) {
     TRI_TRY(shard_second(g, err));
@@ -105,6 +110,7 @@ static const golden cases[] = {
     {"llama", "int4", int4},
     {"llama", "fuse", tri_pass_fuse},
     {"llama", "narrow", fuse_and_narrow},
+    {"llama", "epilogue", fuse_to_epilogue},
     {"llama", "layout", layout},
     {"llama", "all", all},
     {"qwen2", "shard1", shard_second},

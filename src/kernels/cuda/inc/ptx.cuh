@@ -95,15 +95,6 @@ DEVICE void barrier_sync(u32 barrier, u32 n_threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
 }
 
-/* 16 bytes, both ends 16-byte aligned, without the copy engine: any chip from sm_80 on.  What a
- * thread copied it alone sees after its wait; a barrier shows it to others. */
-DEVICE void copy_async_16(u32 to, const void *from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
-}
-DEVICE void copy_async_wait(void) {
-    asm volatile("cp.async.wait_all;" ::: "memory");
-}
-
 /* Copy engine: n_bytes, a multiple of 16, both ends 16-byte aligned; ends in barrier's count. */
 DEVICE void copy_bulk(u32 to, const void *from, u32 n_bytes, u32 barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
@@ -143,6 +134,15 @@ DEVICE uint4 load_shared_16(u32 address) {
     return v;
 }
 
+/* Four 8 by 8 matrices of 16-bit elements, rows of 16 bytes at the addresses of lanes 0-7, 8-15, 16-23
+ * and 24-31; lane 4g + t gets row g, columns 2t and 2t + 1 of each. */
+DEVICE void load_matrices(u32 address, u32 v[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
+                 : "r"(address)
+                 : "memory");
+}
+
 /* ---- global memory ---- */
 
 /* Read once, never written while the kernel runs. */
@@ -153,6 +153,28 @@ DEVICE uint4 load_global_16(const void *p) {
                  : "l"(p));
     return v;
 }
+
+/* The same, turned: lane 4g + t gets rows 2t and 2t + 1, column g. */
+DEVICE void load_matrices_turned(u32 address, u32 v[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+/* 16 bytes from global to shared memory; zeros, and nothing read, when not `there`.  This thread sees
+ * them after COPY_ASYNC_WAIT, others after a barrier behind that. */
+DEVICE void copy_async_16(u32 to, const void *from, bool there) {
+    int n = there ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(n)
+                 : "memory");
+}
+/* Ends a group of copies, which may be empty. */
+DEVICE void copy_async_commit(void) {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+/* All groups of this thread but the last n, a literal, are complete. */
+#define COPY_ASYNC_WAIT(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
 
 /* ---- arithmetic ---- */
 
@@ -168,9 +190,25 @@ DEVICE float bf16_low(u32 pair) {
 DEVICE float bf16_high(u32 pair) {
     return __uint_as_float(pair & 0xffff0000u);
 }
+/* The same in f16; past 65504: infinity. */
+DEVICE u32 pack_f16(float lo, float hi) {
+    u32 v;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
+    return v;
+}
+DEVICE float f16_to_float(u16 h) {
+    float v;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(h));
+    return v;
+}
 DEVICE u32 mul_bf16x2(u32 a, u32 b) {
     u32 v;
+#if __CUDA_ARCH__ >= 900
     asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+#else
+    const u32 minus_zero = 0x80008000u;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(minus_zero));
+#endif
     return v;
 }
 
@@ -181,6 +219,20 @@ DEVICE void mma_bf16(float d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1)
                  "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+/* The same of f16. */
+DEVICE void mma_f16(float d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+/* 2 to the x, 2 ulp; 0 of minus infinity, exactly 1 of 0. */
+DEVICE float exp2_quick(float x) {
+    float v;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(v) : "f"(x));
+    return v;
 }
 
 /* Four e4m3 bytes of w as bf16: bytes 0 and 2 in even, 1 and 3 in odd.  The seven bits below the
@@ -197,6 +249,13 @@ DEVICE float max_or_nan(float a, float b) {
     float v;
     asm("max.NaN.f32 %0, %1, %2;" : "=f"(v) : "f"(a), "f"(b));
     return v;
+}
+
+/* threadIdx.x, read anew at each call rather than kept in a register. */
+DEVICE int thread_index(void) {
+    int i;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(i));
+    return i;
 }
 
 DEVICE float warp_sum(float v) {
