@@ -95,15 +95,6 @@ DEVICE void barrier_sync(u32 barrier, u32 n_threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
 }
 
-/* 16 bytes, both ends 16-byte aligned, without the copy engine: any chip from sm_80 on.  What a
- * thread copied it alone sees after its wait; a barrier shows it to others. */
-DEVICE void copy_async_16(u32 to, const void *from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
-}
-DEVICE void copy_async_wait(void) {
-    asm volatile("cp.async.wait_all;" ::: "memory");
-}
-
 /* Copy engine: n_bytes, a multiple of 16, both ends 16-byte aligned; ends in barrier's count. */
 DEVICE void copy_bulk(u32 to, const void *from, u32 n_bytes, u32 barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
@@ -267,6 +258,13 @@ DEVICE void e4m3_to_bf16(u32 w, u32 *even, u32 *odd) {
     const u32 two_to_120 = 0x7b807b80u;
     *odd = mul_bf16x2((w & 0x80008000u) | (w >> 4 & 0x07f007f0u), two_to_120);
     *even = mul_bf16x2((w << 8 & 0x80008000u) | (w << 4 & 0x07f007f0u), two_to_120);
+}
+
+/* fmaxf passes over NaN; this does not. */
+DEVICE float max_or_nan(float a, float b) {
+    float v;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(v) : "f"(a), "f"(b));
+    return v;
 }
 
 /* threadIdx.x, read anew at each call rather than kept in a register. */
