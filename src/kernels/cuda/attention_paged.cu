@@ -19,7 +19,7 @@
  *          P_Q_BF16, P_Y_BF16, P_SOFTCAP (0/1), P_STAGES places for a half tile of k and v each (1, 2),
  *          P_RESIDENT blocks a multiprocessor, P_COUNTERS         from kernels/cuda/attention_paged.c
  * Needs    D % 8 == 0, D <= 256; cache rows 16-byte aligned; q and y 8-byte aligned; P_COUNTERS >=
- *          sequences * G * ceil(H / G / 16); launches of one module one after another
+ *          sequences * G * ceil(H / G / 16); a list of the sequences in the room of shares; launches of one module one after another
  * Bound    decode: memory, 4 G D bytes a position; prompts: 4 H D operations a pair of positions */
 #include "ptx.cuh"
 
@@ -44,7 +44,7 @@
 #define PER_THREAD ((8 * CHUNKS + THREADS - 1) / THREADS) /* chunks of 8 rows */
 #define N_PIECES (UNIT_ROWS / 8 * PER_THREAD)
 #define PARTS_AT_ONCE 16
-#define LISTED 64 /* units that a block knows ahead, in two halves */
+#define LISTED 32 /* units that a block knows ahead, in two halves */
 #define TOTAL_IN_MEMORY (P_D > 128)
 #define MINUS_INFINITY __int_as_float((int)0xff800000)
 
@@ -92,8 +92,8 @@ extern __shared__ __align__(16) u8 memory[];
 #define SHARES ((float *)(QUERIES + ROWS * PITCH)) /* [WARPS][8][SHARE_PITCH]: 8 rows of a tile */
 #define SHARE_SUMS ((float2 *)(SHARES + WARPS * 8 * SHARE_PITCH)) /* [WARPS][16] */
 #define LIST ((unit *)(SHARE_SUMS + WARPS * 16)) /* [LISTED] */
-#define TILES ((int *)(LIST + LISTED))           /* [S + 1] tiles before each, for one key head */
-#define UNITS(a) (TILES + (a)->n_sequences + 1)  /* [S + 1] units before each */
+#define TILES ((int *)SHARES) /* [S + 1] tiles before each, for one key head; read before any shares */
+#define UNITS(a) ((int *)(LIST + LISTED))          /* [S + 1] units before each */
 #define PARTS(a) (UNITS(a) + (a)->n_sequences + 1) /* [S + 1] parts before each */
 
 static __device__ u32 finished[P_COUNTERS]; /* runs of a sequence's rows; 0 between launches */
