@@ -167,7 +167,9 @@ static inline const float *runner_run(runner *r, const tri_step *step) {
         pthread_join(r->ranks[i].thread, NULL);
     for (int32_t i = 0; i < r->n_ranks; i++)
         golden_ok(r->ranks[i].status, &r->ranks[i].error);
-    return tri_plan_logits(runner_head(r));
+    const float *logits;
+    OK(tri_plan_read_logits(runner_head(r), &logits, err));
+    return logits;
 }
 
 /* The sequences in one step, logits of every token copied: free it. */

@@ -99,7 +99,7 @@ static void test_choosing(void **unused) {
     for (int32_t i = 3; i < 5; i++) {
         assert_string_equal(choices[i].reason, choices[i].kernel == &reluctant
                                                    ? "it is Tuesday"
-                                                   : "needs amx, the CPU target is avx2");
+                                                   : "needs amx, the target is avx2");
     }
     desc.device = &null; /* takes what the named architecture would */
     assert_ok(tri_kernels_choose(kernels, &desc, &arena, &choices, &n, err));

@@ -284,10 +284,10 @@ typedef struct machine {
 /* One for the process: contexts take long to make, and programs stay compiled.  NULL: there is
  * none. */
 static inline tri_device *lab_gpu(tri_error *err) {
-    static tri_device *gpu;
+    static tri_device *device;
     tri_device_options options = {.kind = "cuda"};
-    if (!gpu && tri_device_create(&gpu, &options, err)) return NULL;
-    return gpu;
+    if (!device && tri_device_create(&device, &options, err)) return NULL;
+    return device;
 }
 
 /* Skips the test, with the reason, where there is no such device. */
@@ -520,7 +520,7 @@ static inline void machine_add(machine *m, const tri_node *node, const lab_setup
     const tri_plugin_kernel *kernel = lab_choose(m->l, desc, setup);
     size_t n = (size_t)node->n_operands;
     tri_plugin_tensor *inputs = machine_keep(m, n * sizeof *inputs);
-    tri_plugin_tensor *outputs = machine_keep(m, 2 * sizeof *outputs);
+    tri_plugin_tensor *outputs = machine_keep(m, TRI_MAX_RESULTS * sizeof *outputs);
     tri_launch *launch = &m->launches[m->n_launches++];
     *launch = (tri_launch){.kernel = kernel,
         .inputs = inputs,

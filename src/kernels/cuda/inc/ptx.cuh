@@ -28,6 +28,32 @@ DEVICE void grid_wait(void) {
 #endif
 }
 
+/* ---- clusters, from sm_90 on ---- */
+
+/* Arrive releases, wait acquires: shared memory of all blocks too.  Each thread does the two in
+ * turn.  A block's shared memory may be touched by others once a first pair is behind them all, and
+ * until it arrives at a pair that they arrive at after their last access. */
+DEVICE void cluster_arrive(void) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+DEVICE void cluster_wait(void) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+/* The same variable of another block of the cluster. */
+DEVICE void *cluster_map(void *shared, int part) {
+#if __CUDA_ARCH__ >= 900
+    void *mapped;
+    asm volatile("mapa.u64 %0, %1, %2;" : "=l"(mapped) : "l"(shared), "r"(part));
+    return mapped;
+#else
+    return shared;
+#endif
+}
+
 /* ---- shared memory and barriers ---- */
 
 DEVICE u32 shared_address(const void *p) {
@@ -180,9 +206,25 @@ DEVICE float bf16_low(u32 pair) {
 DEVICE float bf16_high(u32 pair) {
     return __uint_as_float(pair & 0xffff0000u);
 }
+/* The same in f16; past 65504: infinity. */
+DEVICE u32 pack_f16(float lo, float hi) {
+    u32 v;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
+    return v;
+}
+DEVICE float f16_to_float(u16 h) {
+    float v;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(h));
+    return v;
+}
 DEVICE u32 mul_bf16x2(u32 a, u32 b) {
     u32 v;
+#if __CUDA_ARCH__ >= 900
     asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+#else
+    const u32 minus_zero = 0x80008000u;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(v) : "r"(a), "r"(b), "r"(minus_zero));
+#endif
     return v;
 }
 
@@ -202,12 +244,6 @@ DEVICE void mma_f16(float d[4], u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) 
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
-/* Rounded to nearest even; lo in the lower half. */
-DEVICE u32 pack_f16(float lo, float hi) {
-    u32 v;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(hi), "f"(lo));
-    return v;
-}
 /* 2 to the x, 2 ulp; 0 of minus infinity, exactly 1 of 0. */
 DEVICE float exp2_quick(float x) {
     float v;
@@ -222,6 +258,13 @@ DEVICE void e4m3_to_bf16(u32 w, u32 *even, u32 *odd) {
     const u32 two_to_120 = 0x7b807b80u;
     *odd = mul_bf16x2((w & 0x80008000u) | (w >> 4 & 0x07f007f0u), two_to_120);
     *even = mul_bf16x2((w << 8 & 0x80008000u) | (w << 4 & 0x07f007f0u), two_to_120);
+}
+
+/* fmaxf passes over NaN; this does not. */
+DEVICE float max_or_nan(float a, float b) {
+    float v;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(v) : "f"(a), "f"(b));
+    return v;
 }
 
 /* threadIdx.x, read anew at each call rather than kept in a register. */
