@@ -346,6 +346,11 @@ static bool make_map(
     return result == 0;
 }
 
+/* Rows of a key head that attention_paged.cu has as few, with heads of at most SMALL. */
+static int32_t few_rows(const attention *a) {
+    return (a->group + 15) / 16 * 16;
+}
+
 /* Sequences of many rows to attention_prompt.cu, where a step may have any: more tokens than
  * sequences.  (In a step of fewer such a sequence beside idle ones is left to attention_paged.cu.)
  */
@@ -364,7 +369,8 @@ static bool launch_prompt(attention *a, const tri_plugin_launch *l, const paged_
         .scale_log2 = p->scale_log2,
         .cap_log2 = p->cap_log2};
     tri_cuda_queue *queue = l->team;
-    if (e->n_tokens <= e->n_sequences || !make_map(a, l->caches[CACHE], queue, &arguments))
+    if (e->n_tokens <= e->n_sequences || e->n_tokens * a->group <= few_rows(a) ||
+        !make_map(a, l->caches[CACHE], queue, &arguments))
         return false;
     int64_t tiles = (int64_t)e->n_tokens * a->group / PROMPT_ROWS + e->n_sequences;
     int64_t items = tiles * a->n_kv_heads;
@@ -389,8 +395,7 @@ static void launch_paged(void *state, const tri_plugin_launch *l) {
     if (e->n_tokens == 0) return;
     paged_arguments arguments = arguments_of(a, l);
     if (a->has_prompt && launch_prompt(a, l, &arguments)) {
-        int32_t few = (a->group + 15) / 16 * 16; /* rows that attention_paged.cu takes */
-        if (e->n_sequences == 1 && e->n_tokens * a->group > few) return;
+        if (e->n_sequences == 1) return; /* and it has them all */
         arguments.skips_long = 1;
     }
     const tri_cuda_grid grid = {.grid_x = (uint32_t)a->grid,
