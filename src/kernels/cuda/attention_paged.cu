@@ -19,7 +19,8 @@
  *          P_Q_BF16, P_Y_BF16, P_SOFTCAP (0/1), P_STAGES places for a half tile of k and v each (1, 2),
  *          P_RESIDENT blocks a multiprocessor, P_COUNTERS         from kernels/cuda/attention_paged.c
  * Needs    D % 8 == 0, D <= 256; cache rows 16-byte aligned; q and y 8-byte aligned; P_COUNTERS >=
- *          sequences * G * ceil(H / G / 16); a list of the sequences in the room of shares; launches of one module one after another
+ *          sequences * G * ceil(H / G / 16); sequences fit a list in the room of shares; launches of
+ *          one module come one after another, since they share its counters
  * Bound    decode: memory, 4 G D bytes a position; prompts: 4 H D operations a pair of positions */
 #include "attention.cuh"
 
