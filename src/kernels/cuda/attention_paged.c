@@ -15,7 +15,7 @@ enum {
     THREADS = 128,
     WARPS = 4,
     ROWS = 64,
-    LISTED = 64, /* units that a block knows */
+    LISTED = 32, /* units that a block knows */
     UNIT_BYTES = 48,
     HALF = 32,   /* positions of a place */
     SMALL = 128, /* heads over this: other numbers of rows, see attention_paged.cu */
@@ -24,6 +24,7 @@ enum {
     PROMPT_STAGES = 2,
     PROMPT_THREADS = 384,
     ALIGN = 256,
+    LEAST_COUNTERS = 1 << 14,
     PARTS_FLOATS = 8 << 20, /* room for parts of split contexts */
     BLOCK_SHARED = 1024     /* what a block takes besides what it asks for */
 };
@@ -89,11 +90,16 @@ static int64_t multiprocessor_shared(const tri_plugin_device *device) {
     return 100 << 10;
 }
 
+/* Room for 8 rows of each warp's results. */
+static int64_t shares_bytes(const tri_plugin_desc *desc) {
+    return WARPS * 8 * ((desc->inputs[CACHE].dims[1] + 15) / 16 * 16 + 8) * 4;
+}
+
 static int64_t shared_bytes(const tri_plugin_desc *desc, int32_t stages) {
     int64_t width = (desc->inputs[CACHE].dims[1] + 15) / 16 * 16, pitch = width * 2 + 16;
-    int64_t lists = LISTED * UNIT_BYTES + 3 * ((int64_t)desc->max_sequences + 1) * 4;
-    return WARPS * stages * HALF * pitch + ROWS * pitch + WARPS * 8 * (width + 8) * 4 +
-           WARPS * 16 * 8 + lists;
+    int64_t lists = LISTED * UNIT_BYTES + 2 * ((int64_t)desc->max_sequences + 1) * 4;
+    return WARPS * stages * HALF * pitch + ROWS * pitch + shares_bytes(desc) + WARPS * 16 * 8 +
+           lists;
 }
 
 /* Two places a warp where they fit; two blocks a multiprocessor where they fit.  False: none do. */
@@ -133,6 +139,10 @@ static int32_t supports_paged(const tri_plugin_desc *desc, char *reason, size_t 
     if (cache->dtype != TRI_BF16 && cache->dtype != TRI_F16)
         return tri_reject(reason, n, "caches are bfloat16 or float16");
     if (supports_shape(desc, 8, reason, n)) return 1;
+    if (((int64_t)desc->max_sequences + 1) * 4 > shares_bytes(desc)) {
+        return tri_reject(reason, n, "%d sequences: up to %d are possible with heads of %d",
+            (int)desc->max_sequences, (int)(shares_bytes(desc) / 4 - 1), (int)cache->dims[1]);
+    }
     if (!choose(desc, &c)) {
         return tri_reject(reason, n, "%d bytes of shared memory are needed, %d are there",
             (int)shared_bytes(desc, 1), (int)multiprocessor_shared(desc->device) - BLOCK_SHARED);
@@ -254,7 +264,10 @@ static int32_t create_paged(const tri_plugin_desc *desc, void **state) {
     tri_cuda_define(p, "P_F16", desc->inputs[CACHE].dtype == TRI_F16);
     tri_cuda_define(p, "P_STAGES", c.stages);
     tri_cuda_define(p, "P_RESIDENT", c.resident);
-    tri_cuda_define(p, "P_COUNTERS", desc->max_sequences * pairs);
+    int64_t counters = LEAST_COUNTERS; /* so that limits seldom make another program */
+    while (counters < desc->max_sequences * pairs)
+        counters *= 2;
+    tri_cuda_define(p, "P_COUNTERS", counters);
     a->kernel.shared_bytes = (uint32_t)c.shared_bytes;
     a->grid = desc->device->n_threads * c.resident;
     place(desc, a);
@@ -333,6 +346,11 @@ static bool make_map(
     return result == 0;
 }
 
+/* Rows of a key head that attention_paged.cu has as few, with heads of at most SMALL. */
+static int32_t few_rows(const attention *a) {
+    return (a->group + 15) / 16 * 16;
+}
+
 /* Sequences of many rows to attention_prompt.cu, where a step may have any: more tokens than
  * sequences.  (In a step of fewer such a sequence beside idle ones is left to attention_paged.cu.)
  */
@@ -351,7 +369,8 @@ static bool launch_prompt(attention *a, const tri_plugin_launch *l, const paged_
         .scale_log2 = p->scale_log2,
         .cap_log2 = p->cap_log2};
     tri_cuda_queue *queue = l->team;
-    if (e->n_tokens <= e->n_sequences || !make_map(a, l->caches[CACHE], queue, &arguments))
+    if (e->n_tokens <= e->n_sequences || e->n_tokens * a->group <= few_rows(a) ||
+        !make_map(a, l->caches[CACHE], queue, &arguments))
         return false;
     int64_t tiles = (int64_t)e->n_tokens * a->group / PROMPT_ROWS + e->n_sequences;
     int64_t items = tiles * a->n_kv_heads;
@@ -376,8 +395,7 @@ static void launch_paged(void *state, const tri_plugin_launch *l) {
     if (e->n_tokens == 0) return;
     paged_arguments arguments = arguments_of(a, l);
     if (a->has_prompt && launch_prompt(a, l, &arguments)) {
-        int32_t few = (a->group + 15) / 16 * 16; /* rows that attention_paged.cu takes */
-        if (e->n_sequences == 1 && e->n_tokens * a->group > few) return;
+        if (e->n_sequences == 1) return; /* and it has them all */
         arguments.skips_long = 1;
     }
     const tri_cuda_grid grid = {.grid_x = (uint32_t)a->grid,

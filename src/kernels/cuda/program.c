@@ -19,8 +19,9 @@ static tri_status find_source(const tri_cuda_program *program, const char **text
 }
 
 /* What sources may include. */
-static const char *const header_names[] = {"ptx.cuh", "elements.cuh", "linear.cuh", "sampling.cuh"};
-static const char *const header_sources[] = {"ptx", "elements", "linear", "sampling"};
+static const char *const header_names[] = {
+    "ptx.cuh", "elements.cuh", "linear.cuh", "sampling.cuh", "attention.cuh"};
+static const char *const header_sources[] = {"ptx", "elements", "linear", "sampling", "attention"};
 enum { N_HEADERS = sizeof header_names / sizeof header_names[0] };
 
 tri_status tri_cuda_program_compile(const tri_cuda_program *program, const char *arch,

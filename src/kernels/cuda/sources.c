@@ -19,6 +19,7 @@ EMBED(ptx, "inc/ptx.cuh");
 EMBED(elements, "inc/elements.cuh");
 EMBED(linear, "inc/linear.cuh");
 EMBED(sampling, "inc/sampling.cuh");
+EMBED(attention, "inc/attention.cuh");
 EMBED(linear_stream, "linear_stream.cu");
 EMBED(linear_dot, "linear_dot.cu");
 EMBED(linear_tile, "linear_tile.cu");
@@ -50,6 +51,7 @@ const char *tri_cuda_source(const char *name) {
         {"elements", tri_cuda_text_elements},
         {"linear", tri_cuda_text_linear},
         {"sampling", tri_cuda_text_sampling},
+        {"attention", tri_cuda_text_attention},
         {"linear_stream", tri_cuda_text_linear_stream},
         {"linear_dot", tri_cuda_text_linear_dot},
         {"linear_tile", tri_cuda_text_linear_tile},
