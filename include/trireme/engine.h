@@ -38,6 +38,7 @@ typedef struct tri_build_options {
     int32_t max_beam_width;   /* [1]; more is not supported */
     int32_t tokens_per_block; /* [32] */
     bool strip_plan;          /* leave the weights out; refit fills them in */
+    bool strip_code;          /* leave machine code for GPUs out; compiled where it is loaded */
     bool dummy_weights;       /* load_format dummy */
     bool dry_run; /* all of a build but its output: progress is told the bytes of the weights */
     const char *const *plugins; /* shared libraries */

@@ -178,6 +178,7 @@ static tri_status write_rank(building *b, const char *dir, int32_t rank, const t
     tri_arena_init(&arena, 0);
     const tri_rank_writing writing = {.plugins = &b->plugins,
         .select = &b->select,
+        .strip_code = b->options->strip_code,
         .supply = supply,
         .team = b->team,
         .after = after,

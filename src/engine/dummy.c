@@ -62,10 +62,20 @@ static tri_status fill(
     return TRI_OK;
 }
 
+static tri_status find_nothing(
+    void *user, const tri_value *value, tri_leaf *leaf, bool *found, tri_error *err) {
+    (void)user;
+    (void)value;
+    (void)leaf;
+    (void)found;
+    (void)err;
+    return TRI_OK;
+}
+
 /* What the derivation itself says. */
 static tri_status place_derived(const tri_stored *stored, int64_t n_bytes,
     const tri_kernels *kernels, tri_device *device, void *to, tri_error *err) {
-    const tri_supply none = {0};
+    const tri_supply none = {.find = find_nothing};
     tri_team *team = NULL;
     void *bytes = malloc(n_bytes > 0 ? (size_t)n_bytes : 1);
     if (!bytes) return TRI_FAIL(err, TRI_E_MEMORY, "%s: out of memory", stored->name);

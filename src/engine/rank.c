@@ -351,7 +351,7 @@ tri_status tri_rank_write(
     contents.graph = (tri_str){graph.ptr, graph.len};
     contents.plan = (tri_str){plan.ptr, plan.len};
     contents.blobs = blobs;
-    if (strcmp(rank->spec.target, "cuda") == 0) {
+    if (strcmp(rank->spec.target, "cuda") == 0 && !writing->strip_code) {
         rc = make_code(&code, rank, writing, err);
         if (!rc) rc = add_code(&contents, &code, &arena, err);
         if (rc) goto done;

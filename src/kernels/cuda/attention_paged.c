@@ -15,8 +15,14 @@ enum {
     THREADS = 128,
     WARPS = 4,
     ROWS = 64,
+    LISTED = 64, /* units that a block knows */
+    UNIT_BYTES = 48,
     HALF = 32,   /* positions of a place */
     SMALL = 128, /* heads over this: other numbers of rows, see attention_paged.cu */
+    PROMPT_ROWS = 128,
+    PROMPT_TILE = 128,
+    PROMPT_STAGES = 2,
+    PROMPT_THREADS = 384,
     ALIGN = 256,
     PARTS_FLOATS = 8 << 20, /* room for parts of split contexts */
     BLOCK_SHARED = 1024     /* what a block takes besides what it asks for */
@@ -31,9 +37,18 @@ typedef struct paged_arguments { /* of attention_paged.cu */
     int64_t block_stride, v_offset;
     uint64_t block_tables, cu_seqlens, context_lens, parts, part_sums, totals;
     int64_t part_floats;
-    int32_t max_blocks, n_sequences, window;
+    int32_t max_blocks, n_sequences, window, skips_long;
     float scale_log2, cap_log2;
 } paged_arguments;
+
+typedef struct prompt_arguments { /* of attention_prompt.cu */
+    tri_cu_tensor_map cache_map;
+    uint64_t q, y;
+    int64_t q_stride, y_stride, block_rows, v_rows;
+    uint64_t block_tables, cu_seqlens, context_lens;
+    int32_t max_blocks, n_sequences, window, n_cache_rows;
+    float scale_log2, cap_log2;
+} prompt_arguments;
 
 typedef struct float_arguments { /* of attention_float.cu */
     uint64_t q, y;
@@ -51,8 +66,10 @@ typedef struct config { /* of attention_paged.cu */
 } config;
 
 typedef struct attention {
-    tri_cuda_kernel kernel;
-    int32_t head_size, window, grid;
+    tri_cuda_kernel kernel, prompt; /* prompt: of attention_prompt.cu, where that is used */
+    bool has_prompt;
+    int32_t n_kv_heads, group, head_size, window, grid, n_multiprocessors;
+    int32_t unit;              /* positions of a copy */
     int64_t part_sums, totals; /* in workspace, behind the parts */
     float scale_log2, cap_log2;
 } attention;
@@ -74,7 +91,7 @@ static int64_t multiprocessor_shared(const tri_plugin_device *device) {
 
 static int64_t shared_bytes(const tri_plugin_desc *desc, int32_t stages) {
     int64_t width = (desc->inputs[CACHE].dims[1] + 15) / 16 * 16, pitch = width * 2 + 16;
-    int64_t lists = 2 * ((int64_t)desc->max_sequences + 1) * 4;
+    int64_t lists = LISTED * UNIT_BYTES + 3 * ((int64_t)desc->max_sequences + 1) * 4;
     return WARPS * stages * HALF * pitch + ROWS * pitch + WARPS * 8 * (width + 8) * 4 +
            WARPS * 16 * 8 + lists;
 }
@@ -126,6 +143,32 @@ static int32_t supports_paged(const tri_plugin_desc *desc, char *reason, size_t 
 static int32_t supports_float(const tri_plugin_desc *desc, char *reason, size_t n) {
     if (desc->inputs[CACHE].dtype != TRI_F32) return tri_reject(reason, n, "caches are float32");
     return supports_shape(desc, 4, reason, n);
+}
+
+/* Positions that one copy of attention_prompt.cu takes from a block of the cache; 0: none. */
+static int32_t unit_of(int32_t tokens_per_block) {
+    if (tokens_per_block < 8 || tokens_per_block % 8) return 0;
+    int32_t unit = 8;
+    while (unit < PROMPT_TILE && tokens_per_block % (2 * unit) == 0)
+        unit *= 2;
+    return unit;
+}
+
+static int32_t supports_hopper(const tri_plugin_desc *desc, char *reason, size_t n) {
+    const tri_plugin_type *cache = &desc->inputs[CACHE];
+    const char *arch = desc->device->arch ? desc->device->arch : "";
+    if (strcmp(arch, "sm_90a") != 0) return tri_reject(reason, n, "sm_90a, not %s", arch);
+    if (supports_paged(desc, reason, n)) return 1;
+    if (cache->dtype != TRI_BF16) return tri_reject(reason, n, "caches are bfloat16");
+    if (cache->dims[1] != 64 && cache->dims[1] != 128) {
+        return tri_reject(
+            reason, n, "heads of %d columns: 64 and 128 are possible", (int)cache->dims[1]);
+    }
+    if (!unit_of(desc->tokens_per_block)) {
+        return tri_reject(reason, n, "cache blocks of %d tokens: multiples of 8 are possible",
+            (int)desc->tokens_per_block);
+    }
+    return 0;
 }
 
 static void cost(const tri_plugin_desc *desc, const tri_plugin_extents *e, tri_plugin_cost *c) {
@@ -186,6 +229,9 @@ static attention *make(const tri_plugin_desc *desc, const char *entry) {
     double scale = tri_desc_float(desc, "scale", 0.0), cap = tri_desc_float(desc, "softcap", 0.0);
     if (!(scale > 0.0)) scale = 1.0 / sqrt((double)head);
     a->head_size = (int32_t)head;
+    a->n_kv_heads = (int32_t)desc->inputs[CACHE].dims[0];
+    a->group = (int32_t)group_of(desc);
+    a->n_multiprocessors = desc->device->n_threads;
     a->window = window > 0 && window < 1 << 30 ? (int32_t)window : 1 << 30;
     a->scale_log2 = (float)(cap > 0.0 ? scale * 2.0 * log2_e / cap : scale * log2_e);
     a->cap_log2 = (float)(cap * log2_e);
@@ -213,6 +259,22 @@ static int32_t create_paged(const tri_plugin_desc *desc, void **state) {
     a->grid = desc->device->n_threads * c.resident;
     place(desc, a);
     *state = a;
+    return 0;
+}
+
+static int32_t create_hopper(const tri_plugin_desc *desc, void **state) {
+    if (create_paged(desc, state)) return 1;
+    attention *a = *state;
+    a->has_prompt = true;
+    a->unit = unit_of(desc->tokens_per_block);
+    tri_cuda_program *p = &a->prompt.program;
+    p->entry = "attention_prompt";
+    define_common(desc, p);
+    tri_cuda_define(p, "P_UNIT", a->unit);
+    tri_cuda_define(p, "P_STAGES", PROMPT_STAGES);
+    int64_t tile = (int64_t)PROMPT_TILE * a->head_size * 2;
+    int64_t list = ((int64_t)desc->max_sequences + 1) * 4;
+    a->prompt.shared_bytes = (uint32_t)(1024 + (1 + 2 * PROMPT_STAGES) * tile + list);
     return 0;
 }
 
@@ -249,15 +311,75 @@ static paged_arguments arguments_of(const attention *a, const tri_plugin_launch 
         .cap_log2 = a->cap_log2};
 }
 
+/* False: the cache's blocks are no whole rows, which copies count by. */
+static bool make_map(
+    const attention *a, const tri_plugin_cache *cache, tri_cuda_queue *queue, prompt_arguments *p) {
+    enum { LINE = 128 }; /* bytes */
+    int64_t row_bytes = (int64_t)a->head_size * 2;
+    int64_t n_rows = cache->n_blocks * (cache->block_stride_bytes / row_bytes);
+    if (cache->block_stride_bytes % row_bytes || cache->v_offset_bytes % row_bytes ||
+        n_rows >= INT32_MAX)
+        return false;
+    p->block_rows = cache->block_stride_bytes / row_bytes;
+    p->v_rows = cache->v_offset_bytes / row_bytes;
+    p->n_cache_rows = (int32_t)n_rows;
+    const uint64_t dims[3] = {LINE / 2, (uint64_t)n_rows, (uint64_t)(row_bytes / LINE)};
+    const uint64_t strides[2] = {(uint64_t)row_bytes, LINE};
+    const uint32_t box[3] = {LINE / 2, (uint32_t)a->unit, 1}, steps[3] = {1, 1, 1};
+    tri_cu_result result = queue->cu->tensor_map(&p->cache_map, TRI_CU_MAP_BF16, 3, cache->base,
+        dims, strides, box, steps, 0, TRI_CU_MAP_SWIZZLE_128, TRI_CU_MAP_PROMOTE_256, 0);
+    if (result)
+        queue->status = tri_cu_fail(queue->cu, result, "attention: tensor map", &queue->error);
+    return result == 0;
+}
+
+/* Sequences of many rows to attention_prompt.cu, where a step may have any: more tokens than
+ * sequences.  (In a step of fewer such a sequence beside idle ones is left to attention_paged.cu.)
+ */
+static bool launch_prompt(attention *a, const tri_plugin_launch *l, const paged_arguments *p) {
+    const tri_plugin_extents *e = &l->step->extents;
+    prompt_arguments arguments = {.q = p->q,
+        .y = p->y,
+        .q_stride = p->q_stride,
+        .y_stride = p->y_stride,
+        .block_tables = p->block_tables,
+        .cu_seqlens = p->cu_seqlens,
+        .context_lens = p->context_lens,
+        .max_blocks = p->max_blocks,
+        .n_sequences = p->n_sequences,
+        .window = p->window,
+        .scale_log2 = p->scale_log2,
+        .cap_log2 = p->cap_log2};
+    tri_cuda_queue *queue = l->team;
+    if (e->n_tokens <= e->n_sequences || !make_map(a, l->caches[CACHE], queue, &arguments))
+        return false;
+    int64_t tiles = (int64_t)e->n_tokens * a->group / PROMPT_ROWS + e->n_sequences;
+    int64_t items = tiles * a->n_kv_heads;
+    const tri_cuda_grid grid = {
+        .grid_x = (uint32_t)(items < a->n_multiprocessors ? items : a->n_multiprocessors),
+        .grid_y = 1,
+        .block = PROMPT_THREADS,
+        .shared_bytes = a->prompt.shared_bytes};
+    tri_cuda_kernel_enqueue(&a->prompt, queue, &grid, &arguments);
+    return true;
+}
+
 static void launch_paged(void *state, const tri_plugin_launch *l) {
     attention *a = state;
     tri_cuda_queue *queue = l->team;
+    const tri_plugin_extents *e = l->step ? &l->step->extents : NULL;
     if (queue->preparing) {
         tri_cuda_kernel_prepare(&a->kernel, queue);
+        if (a->has_prompt) tri_cuda_kernel_prepare(&a->prompt, queue);
         return;
     }
-    if (l->step->extents.n_tokens == 0) return;
-    const paged_arguments arguments = arguments_of(a, l);
+    if (e->n_tokens == 0) return;
+    paged_arguments arguments = arguments_of(a, l);
+    if (a->has_prompt && launch_prompt(a, l, &arguments)) {
+        int32_t few = (a->group + 15) / 16 * 16; /* rows that attention_paged.cu takes */
+        if (e->n_sequences == 1 && e->n_tokens * a->group > few) return;
+        arguments.skips_long = 1;
+    }
     const tri_cuda_grid grid = {.grid_x = (uint32_t)a->grid,
         .grid_y = 1,
         .block = THREADS,
@@ -299,10 +421,16 @@ static const tri_plugin_kernel attention_paged = {
     .supports = supports_paged, .cost = cost, .workspace_bytes = workspace_bytes,
     .create = create_paged, .destroy = free, .launch = launch_paged};
 
+/* As the above, but for sequences that have many rows in a step. */
+static const tri_plugin_kernel attention_hopper = {
+    TRI_CUDA_KERNEL("attention", "attention_hopper", "sm_90a", "attention prompts wgmma tile128"),
+    .supports = supports_hopper, .cost = cost, .workspace_bytes = workspace_bytes,
+    .create = create_hopper, .destroy = free, .launch = launch_paged};
+
 static const tri_plugin_kernel attention_float = {
     TRI_CUDA_KERNEL("attention", "attention_float", "sm_80", "attention f32 tile128"),
     .supports = supports_float, .cost = cost, .create = create_float, .destroy = free,
     .launch = launch_float};
 
 const tri_plugin_kernel *const tri_cuda_attention_kernels[] = {
-    &attention_paged, &attention_float, NULL};
+    &attention_hopper, &attention_paged, &attention_float, NULL};

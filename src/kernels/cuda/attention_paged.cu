@@ -11,10 +11,10 @@
  * Grid     (any), block 128.  Every block lists the step's work for itself, before it waits:
  *          tiles     sequences of many rows: 64 rows of a key head, a warp has 16 of them and goes
  *                    over all positions; the block shares the copies of k and v
- *          units     sequences of at most 16 rows a key head (8 with heads over 128; or one token): a block has the rows,
- *                    each warp a tile of a run.  A unit is the whole context, or, where there is too
- *                    little work so, one run: a part; the block that ends a sequence's last missing
- *                    run folds the parts
+ *          units     sequences of at most 16 rows a key head (8 with heads over 128; or one token): a
+ *                    block has the rows, each warp a tile of a run.  A unit is the whole context,
+ *                    or, where there is too little work so, some runs, each of which leaves a part;
+ *                    the block that ends a sequence's last missing unit folds the parts
  * Defines  P_HEADS = H, P_KV_HEADS = G, P_D = D, P_BLOCK tokens a cache block, P_F16 the cache's type,
  *          P_Q_BF16, P_Y_BF16, P_SOFTCAP (0/1), P_STAGES places for a half tile of k and v each (1, 2),
  *          P_RESIDENT blocks a multiprocessor, P_COUNTERS         from kernels/cuda/attention_paged.c
@@ -43,7 +43,8 @@
 #define CHUNKS (P_D / 4)           /* of a row, four columns each */
 #define PER_THREAD ((8 * CHUNKS + THREADS - 1) / THREADS) /* chunks of 8 rows */
 #define N_PIECES (UNIT_ROWS / 8 * PER_THREAD)
-#define PARTS_AT_ONCE 8
+#define PARTS_AT_ONCE 16
+#define LISTED 64 /* units that a block knows ahead, in two halves */
 #define TOTAL_IN_MEMORY (P_D > 128)
 #define MINUS_INFINITY __int_as_float((int)0xff800000)
 
@@ -70,17 +71,30 @@ typedef struct paged_arguments {
     float4 *totals;    /* [blocks][columns / 8][128], with heads over 128 */
     i64 part_floats;   /* room in parts */
     int max_blocks, n_sequences, window;
+    int skips_long;   /* sequences of many rows are another kernel's */
     float scale_log2; /* scale times log2(e); with a softcap scale * 2 log2(e) / softcap */
     float cap_log2;   /* softcap times log2(e) */
 } paged_arguments;
 
-/* Shared memory: places, queries of 64 rows, shares of the warps, lists of the plan. */
+typedef struct unit { /* in shared memory */
+    int of, context, first_position; /* its sequence */
+    int head, group, n_rows;         /* UNIT_ROWS at most, of this group */
+    int run, end;                    /* runs: [run, end) */
+    int first_run, n_runs;           /* of the sequence */
+    int n_segments;                  /* units of these rows; over 1: each run leaves a part */
+    int part;                        /* of these rows' first run */
+} unit;
+
+/* Shared memory: places, queries of 64 rows, shares of the warps, the block's units,
+ * lists of the plan. */
 extern __shared__ __align__(16) u8 memory[];
 #define QUERIES (memory + N_PLACES * PLACE)
 #define SHARES ((float *)(QUERIES + ROWS * PITCH)) /* [WARPS][8][SHARE_PITCH]: 8 rows of a tile */
 #define SHARE_SUMS ((float2 *)(SHARES + WARPS * 8 * SHARE_PITCH)) /* [WARPS][16] */
-#define TILES ((int *)(SHARE_SUMS + WARPS * 16)) /* [S + 1] tiles before each, for one key head */
+#define LIST ((unit *)(SHARE_SUMS + WARPS * 16)) /* [LISTED] */
+#define TILES ((int *)(LIST + LISTED))           /* [S + 1] tiles before each, for one key head */
 #define UNITS(a) (TILES + (a)->n_sequences + 1)  /* [S + 1] units before each */
+#define PARTS(a) (UNITS(a) + (a)->n_sequences + 1) /* [S + 1] parts before each */
 
 static __device__ u32 finished[P_COUNTERS]; /* runs of a sequence's rows; 0 between launches */
 
@@ -121,7 +135,7 @@ DEVICE int end_run(const sequence *q) {
 }
 
 typedef struct plan { /* in shared memory */
-    int split_from;   /* runs from which each is a unit */
+    int unit_runs;    /* of a unit at most */
     int part_rows;
 } plan;
 
@@ -144,32 +158,41 @@ DEVICE int3 block_totals(int a, int b, int c, int3 *scratch) {
     return all;
 }
 
-DEVICE int units_of(const paged_arguments *a, const sequence *q, int split_from) {
-    if (q->n_rows == 0 || is_long(q)) return 0;
-    int runs = end_run(q) - first_run(a, q);
-    return (runs >= split_from ? runs : 1) * group_count(q->n_rows) * P_KV_HEADS;
+typedef struct work { /* of a sequence of few rows */
+    int n_runs, n_segments, n_pairs; /* runs; units of each pair of key head and group of rows */
+} work;
+
+DEVICE work work_of(const paged_arguments *a, const sequence *q, int unit_runs) {
+    work w = {0, 0, 0};
+    if (q->n_rows == 0 || is_long(q)) return w;
+    w.n_runs = end_run(q) - first_run(a, q);
+    w.n_segments = (w.n_runs + unit_runs - 1) / unit_runs;
+    w.n_pairs = group_count(q->n_rows) * P_KV_HEADS;
+    return w;
 }
 
-/* From how many runs on a sequence is split: as many as a block has when each has a quarter of its
- * share of the work, at least two; none where the parts would not fit. */
-DEVICE void choose_split(const paged_arguments *a, plan *p, int3 *scratch) {
-    int work = 0, rows = 0, n_units = 0;
+/* Units are half a block's share of the work at most, one run at least; whole contexts where the
+ * parts would not fit. */
+DEVICE void choose_units(const paged_arguments *a, plan *p, int3 *scratch) {
+    int runs = 0, rows = 0, n_parts = 0;
     for (int s = threadIdx.x; s < a->n_sequences; s += THREADS) {
         sequence q = sequence_of(a, s);
-        if (q.n_rows == 0 || is_long(&q)) continue;
-        work += units_of(a, &q, 0);
-        rows = max(rows, min(q.n_rows, UNIT_ROWS));
+        work w = work_of(a, &q, 1);
+        runs += w.n_runs * w.n_pairs;
+        if (w.n_pairs) rows = max(rows, min(q.n_rows, UNIT_ROWS));
     }
-    int3 all = block_totals(work, 0, rows, scratch);
-    int split_from = max(2, all.x / (int)gridDim.x / 4 + 1), part_rows = max(1, all.z);
+    int3 all = block_totals(runs, 0, rows, scratch);
+    int grid = 2 * (int)gridDim.x, unit_runs = max(1, (all.x + grid - 1) / grid);
+    int part_rows = max(1, all.z);
     for (int s = threadIdx.x; s < a->n_sequences; s += THREADS) {
         sequence q = sequence_of(a, s);
-        n_units += units_of(a, &q, split_from);
+        work w = work_of(a, &q, unit_runs);
+        n_parts += w.n_segments > 1 ? w.n_runs * w.n_pairs : 0;
     }
-    all = block_totals(n_units, 0, 0, scratch);
-    if ((i64)all.x * part_rows * P_D > a->part_floats) split_from = 1 << 30;
+    all = block_totals(n_parts, 0, 0, scratch);
+    if ((i64)all.x * part_rows * P_D > a->part_floats) unit_runs = 1 << 20;
     if (threadIdx.x == 0) {
-        p->split_from = split_from;
+        p->unit_runs = unit_runs;
         p->part_rows = part_rows;
     }
     __syncthreads(); /* the choice, before it is read */
@@ -186,34 +209,37 @@ DEVICE int scan_warp(int v) {
 /* What comes before each sequence. */
 DEVICE void make_plan(const paged_arguments *a, plan *p) {
     __shared__ int3 scratch[WARPS];
-    int warp = threadIdx.x / 32, tiles = 0, units = 0;
-    choose_split(a, p, scratch);
+    int warp = threadIdx.x / 32;
+    int3 total = make_int3(0, 0, 0);
+    choose_units(a, p, scratch);
     for (int s0 = 0; s0 < a->n_sequences; s0 += THREADS) {
-        int s = s0 + threadIdx.x, n_tiles = 0, n_units = 0;
+        int s = s0 + threadIdx.x;
+        int3 n = make_int3(0, 0, 0);
         if (s < a->n_sequences) {
             sequence q = sequence_of(a, s);
-            n_tiles = is_long(&q) ? (q.n_rows + ROWS - 1) / ROWS : 0;
-            n_units = units_of(a, &q, p->split_from);
+            work w = work_of(a, &q, p->unit_runs);
+            n.x = is_long(&q) && !a->skips_long ? (q.n_rows + ROWS - 1) / ROWS : 0;
+            n.y = w.n_segments * w.n_pairs;
+            n.z = w.n_segments > 1 ? w.n_runs * w.n_pairs : 0;
         }
-        int to_tiles = scan_warp(n_tiles), to_units = scan_warp(n_units);
+        int3 to = make_int3(scan_warp(n.x), scan_warp(n.y), scan_warp(n.z)), before = total;
         __syncthreads(); /* scratch is read */
-        if (threadIdx.x % 32 == 31) scratch[warp] = make_int3(to_tiles, to_units, 0);
+        if (threadIdx.x % 32 == 31) scratch[warp] = to;
         __syncthreads();
-        int before_tiles = tiles, before_units = units;
         for (int w = 0; w < WARPS; w++) {
-            before_tiles += w < warp ? scratch[w].x : 0;
-            before_units += w < warp ? scratch[w].y : 0;
-            tiles += scratch[w].x;
-            units += scratch[w].y;
+            int3 more = scratch[w];
+            if (w < warp) before = make_int3(before.x + more.x, before.y + more.y, before.z + more.z);
+            total = make_int3(total.x + more.x, total.y + more.y, total.z + more.z);
         }
         if (s < a->n_sequences) {
-            TILES[s] = before_tiles + to_tiles - n_tiles;
-            UNITS(a)[s] = before_units + to_units - n_units;
+            TILES[s] = before.x + to.x - n.x;
+            UNITS(a)[s] = before.y + to.y - n.y;
+            PARTS(a)[s] = before.z + to.z - n.z;
         }
     }
     if (threadIdx.x == 0) {
-        TILES[a->n_sequences] = tiles;
-        UNITS(a)[a->n_sequences] = units;
+        TILES[a->n_sequences] = total.x;
+        UNITS(a)[a->n_sequences] = total.y;
     }
     __syncthreads(); /* the lists, before anyone searches them */
 }
@@ -259,16 +285,26 @@ DEVICE void clear_padding(void) {
 
 /* ---- a tile ---- */
 
-DEVICE u32 query_pair(const u8 *row, int column) {
-    if (column >= P_D) return 0;
-#if P_Q_BF16 && !P_F16
-    return *(const u32 *)(row + column * 2);
-#elif P_Q_BF16
-    u32 pair = *(const u32 *)(row + column * 2);
-    return PACK(bf16_low(pair), bf16_high(pair));
+#if P_Q_BF16
+typedef u32 query_word; /* two elements of q */
 #else
-    float2 pair = *(const float2 *)(row + column * 4);
-    return PACK(pair.x, pair.y);
+typedef float2 query_word;
+#endif
+#define FETCHED ((WIDTH + 63) / 64) /* of a row, a lane */
+
+/* Zeros where there is none, or behind the head. */
+DEVICE query_word query_word_at(const u8 *row, bool any, int column) {
+    query_word zero = {};
+    if (!any || column >= P_D) return zero;
+    return *(const query_word *)(row + column * (P_Q_BF16 ? 2 : 4));
+}
+DEVICE u32 query_pair(query_word w) {
+#if P_Q_BF16 && !P_F16
+    return w;
+#elif P_Q_BF16
+    return PACK(bf16_low(w), bf16_high(w));
+#else
+    return PACK(w.x, w.y);
 #endif
 }
 
@@ -289,7 +325,7 @@ DEVICE void load_queries(
         int row = first + r;
         const u8 *from = a->q + row_offset(first_token, row, head, a->q_stride, P_Q_BF16 ? 2 : 4);
         for (int c = lane * 2; c < WIDTH; c += 64)
-            *(u32 *)(to + r * PITCH + c * 2) = row < end ? query_pair(from, c) : 0;
+            *(u32 *)(to + r * PITCH + c * 2) = query_pair(query_word_at(from, row < end, c));
     }
     __syncwarp(); /* all rows before they are read */
 }
@@ -602,51 +638,53 @@ DEVICE void attend_tiles(const paged_arguments *a) {
 
 /* ---- few rows ---- */
 
-typedef struct unit { /* one run of it */
-    int index, of; /* the unit; its sequence */
-    int context, first_position;
-    int head, group, n_rows; /* UNIT_ROWS at most, of this group */
-    int run, end;            /* runs left: [run, end) */
-    int first_run, n_runs;   /* of the sequence */
-    int split, fresh;        /* a part; its first run */
-} unit;
-
-/* No runs behind the last. */
-DEVICE void set_unit(const paged_arguments *a, const plan *p, int index, unit *u) {
-    u->index = index;
-    u->run = u->end = u->context = u->first_position = 0;
+/* The number'th unit of this block; one without runs behind the last. */
+DEVICE void set_unit(const paged_arguments *a, const plan *p, int number) {
+    int index = blockIdx.x + number * gridDim.x;
+    unit *u = &LIST[number % LISTED];
+    u->of = u->run = u->end = u->context = u->first_position = 0;
     if (index >= UNITS(a)[a->n_sequences]) return;
-    u->of = find(UNITS(a), a->n_sequences, index);
-    sequence q = sequence_of(a, u->of);
-    int i = index - UNITS(a)[u->of], groups = group_count(q.n_rows), first = first_run(a, &q);
-    int n_runs = end_run(&q) - first, split = n_runs >= p->split_from;
+    int s = find(UNITS(a), a->n_sequences, index), i = index - UNITS(a)[s];
+    sequence q = sequence_of(a, s);
+    work w = work_of(a, &q, p->unit_runs);
+    int pair = i % w.n_pairs, segment = i / w.n_pairs, first = first_run(a, &q);
+    u->of = s;
     u->context = q.context;
     u->first_position = q.first_position;
     u->first_run = first;
-    u->n_runs = n_runs;
-    u->split = split;
-    u->head = i % P_KV_HEADS;
-    u->group = i / P_KV_HEADS % groups;
+    u->n_runs = w.n_runs;
+    u->n_segments = w.n_segments;
+    u->part = PARTS(a)[s] + pair * w.n_runs;
+    u->head = pair % P_KV_HEADS;
+    u->group = pair / P_KV_HEADS;
     u->n_rows = min(UNIT_ROWS, q.n_rows - u->group * UNIT_ROWS);
-    u->run = first + (split ? i / P_KV_HEADS / groups : 0);
-    u->end = split ? u->run + 1 : first + n_runs;
-    u->fresh = 1;
+    u->run = first + segment * w.n_runs / w.n_segments;
+    u->end = first + (segment + 1) * w.n_runs / w.n_segments;
 }
 
-/* The run of a block after `from`. */
-DEVICE void set_next(const paged_arguments *a, const plan *p, const unit *from, unit *u) {
-    if (from->run + 1 >= from->end) {
-        set_unit(a, p, from->index + gridDim.x, u);
-        return;
-    }
-    *u = *from;
-    u->run++;
-    u->fresh = 0;
+typedef struct cursor { /* a run of a unit */
+    int number, run;
+} cursor;
+
+DEVICE const unit *unit_at(cursor c) {
+    return &LIST[c.number % LISTED];
+}
+DEVICE cursor next_run(cursor c) {
+    cursor n = {c.number, c.run + 1};
+    if (n.run < unit_at(c)->end) return n;
+    n.number++;
+    n.run = unit_at(n)->run;
+    return n;
+}
+
+/* Of this warp's tile in a run, and this lane's position in a half. */
+DEVICE int tile_offset(void) {
+    return thread_index() / 32 * TILE + thread_index() % 32;
 }
 
 /* Whether any row sees tile `tile` of the run. */
-DEVICE bool has_tile(const paged_arguments *a, const unit *u, int tile) {
-    int first = (u->run * RUN_TILES + tile) * TILE;
+DEVICE bool has_tile(const paged_arguments *a, const unit *u, int run, int tile) {
+    int first = (run * RUN_TILES + tile) * TILE;
     return first < u->context && first + TILE > first_seen(a, u->first_position);
 }
 
@@ -692,13 +730,13 @@ DEVICE void fold_piece(int present, int j, totals *total) {
     total->value[j] = folded_4(total->value[j], value, weights);
 }
 
-DEVICE void fold_shares(const paged_arguments *a, const unit *u, const tile_sums *f,
+DEVICE void fold_shares(const paged_arguments *a, const unit *u, int run, const tile_sums *f,
     const float out[N_TILES][4], totals *total) {
     int warp = thread_index() / 32, lane = thread_index() % 32;
     int g = lane / 4, t = lane % 4, present = 0;
 #pragma unroll
     for (int w = 0; w < WARPS; w++)
-        present |= has_tile(a, u, w) << w;
+        present |= has_tile(a, u, run, w) << w;
 #pragma unroll
     for (int half = 0; half < UNIT_ROWS / 8; half++) {
         if (half * 8 >= u->n_rows) continue;
@@ -734,12 +772,13 @@ DEVICE void store_totals(const paged_arguments *a, const unit *u, const totals *
     }
 }
 
-DEVICE void store_part(const paged_arguments *a, const plan *p, const unit *u, const totals *total) {
+DEVICE void store_part(
+    const paged_arguments *a, const plan *p, const unit *u, int run, const totals *total) {
 #pragma unroll
     for (int j = 0; j < N_PIECES; j++) {
         int2 at = piece_of(j);
         if (at.x >= u->n_rows) continue;
-        i64 row = (i64)u->index * p->part_rows + at.x;
+        i64 row = (i64)(u->part + run - u->first_run) * p->part_rows + at.x;
         if (at.y == 0) a->part_sums[row] = make_float2(total->most[j], total->sum[j]);
         *(float4 *)(a->parts + row * P_D + at.y) = total->value[j];
     }
@@ -747,9 +786,6 @@ DEVICE void store_part(const paged_arguments *a, const plan *p, const unit *u, c
 
 /* All parts of the unit's rows to the result. */
 DEVICE void fold_parts(const paged_arguments *a, const plan *p, const unit *u) {
-    int n_tokens = a->cu_seqlens[u->of + 1] - a->cu_seqlens[u->of];
-    int apart = group_count(n_tokens * GROUP) * P_KV_HEADS; /* units from a run to the next */
-    i64 first = u->index - (i64)(u->run - u->first_run) * apart;
 #pragma unroll 1
     for (int e = thread_index(); e < u->n_rows * CHUNKS; e += THREADS) {
         int2 at = make_int2(e / CHUNKS, e % CHUNKS * 4);
@@ -761,7 +797,7 @@ DEVICE void fold_parts(const paged_arguments *a, const plan *p, const unit *u) {
 #pragma unroll
             for (int i = 0; i < PARTS_AT_ONCE; i++) { /* all loads, then their use */
                 if (i0 + i >= u->n_runs) continue;
-                i64 row = (first + (i64)(i0 + i) * apart) * p->part_rows + at.x;
+                i64 row = (i64)(u->part + i0 + i) * p->part_rows + at.x;
                 more[i] = __ldcg(&a->part_sums[row]);
                 v[i] = __ldcg((const float4 *)(a->parts + row * P_D + at.y));
             }
@@ -775,48 +811,46 @@ DEVICE void fold_parts(const paged_arguments *a, const plan *p, const unit *u) {
     }
 }
 
-/* Whether this block is the last of a sequence's runs to be done, for these rows. */
+/* Whether this block is the last of these rows' units to be done. */
 DEVICE bool is_last(const unit *u, u32 *flag) {
     __syncthreads(); /* the parts of all threads before the count that announces them */
     if (thread_index() == 0) {
-        u32 *counter =
-            &finished[(u->of * ROW_GROUPS + u->group) * P_KV_HEADS + u->head];
-        __threadfence(); /* what the barrier showed to this thread, to other blocks */
-        *flag = atomicAdd(counter, 1) == (u32)u->n_runs - 1;
+        u32 *counter = &finished[(u->of * ROW_GROUPS + u->group) * P_KV_HEADS + u->head];
+        *flag = add_and_synchronize(counter, 1) == (u32)u->n_segments - 1;
         if (*flag) *counter = 0;
-        __threadfence(); /* the others' parts after their counts */
     }
-    __syncthreads();
+    __syncthreads(); /* the flag; and what thread 0 may read now, all may */
     return *flag != 0;
 }
 
 /* One warp's copies run ahead of its sums by P_STAGES halves: k, k, v, v of a tile, then of the
- * next unit's. */
+ * next run's. */
 typedef struct ahead {
-    i64 rows[2]; /* of the halves of a tile, one a lane */
+    int entries[2]; /* of the halves of a tile, a position a lane */
 } ahead;
 
-DEVICE ahead look_ahead(const paged_arguments *a, const unit *u) {
-    int warp = thread_index() / 32, lane = thread_index() % 32;
+DEVICE ahead look_ahead(const paged_arguments *a, cursor c) {
+    const unit *u = unit_at(c);
+    const int *blocks = a->block_tables + (i64)u->of * a->max_blocks;
     ahead f;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        int position = (u->run * RUN_TILES + warp) * TILE + h * HALF + lane;
-        const int *blocks = a->block_tables + (i64)u->of * a->max_blocks;
-        int entry = position < u->context ? blocks[position / P_BLOCK] : -1;
-        f.rows[h] = place_of(a, entry, position, u->head);
+        int position = c.run * (RUN_TILES * TILE) + h * HALF + tile_offset();
+        f.entries[h] = position < u->context ? blocks[position / P_BLOCK] : -1;
     }
     return f;
 }
 
 /* Copy number i of a tile's four, or none; a group either way. */
-DEVICE void copy_ahead(const paged_arguments *a, const ahead *f, bool any, int i) {
+DEVICE void copy_ahead(const paged_arguments *a, cursor c, const ahead *f, bool any, int i) {
     int warp = thread_index() / 32, lane = thread_index() % 32;
-    u32 places = shared_address(memory) + warp * P_STAGES * PLACE;
+    u32 to = shared_address(memory) + (warp * P_STAGES + i % P_STAGES) * PLACE;
     __syncwarp(); /* what the place held is read */
-    if (any)
-        copy_half(places + i % P_STAGES * PLACE, a->cache + (i / 2 ? a->v_offset : 0),
-            f->rows[i % 2], lane);
+    if (any) {
+        int position = c.run * (RUN_TILES * TILE) + i % 2 * HALF + tile_offset();
+        i64 row = place_of(a, f->entries[i % 2], position, unit_at(c)->head);
+        copy_half(to, a->cache + (i / 2 ? a->v_offset : 0), row, lane);
+    }
     copy_async_commit();
 }
 
@@ -827,23 +861,23 @@ DEVICE void await_half(void) {
 }
 
 /* One tile of few rows: its sums, and its product with v to `out`.  Copies of the next begin. */
-DEVICE tile_sums attend_tile(const paged_arguments *a, const unit *now, const ahead *rows,
+DEVICE tile_sums attend_tile(const paged_arguments *a, cursor now, const ahead *rows, cursor next,
     const ahead *next_rows, bool next_own, float out[N_TILES][4]) {
     int warp = thread_index() / 32, lane = thread_index() % 32;
     u32 places = shared_address(memory) + warp * P_STAGES * PLACE, weights[16];
-    u32 queries = shared_address(QUERIES) + warp * 16 * PITCH;
-    int first = (now->run * RUN_TILES + warp) * TILE;
+    u32 queries = shared_address(QUERIES) + now.number % 2 * 16 * PITCH;
+    int first = (now.run * RUN_TILES + warp) * TILE;
+    const unit *u = unit_at(now);
     float s[8][4];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         await_half();
         score_half(queries, places + h % P_STAGES * PLACE, s + 4 * h, lane);
-        copy_ahead(a, rows, true, h + P_STAGES);
+        copy_ahead(a, now, rows, true, h + P_STAGES);
     }
-    if (first + TILE > now->first_position || first <= now->context - 1 - a->window) {
-        int row = now->group * UNIT_ROWS + lane / 4;
-        int positions[2] = {
-            now->first_position + row / GROUP, now->first_position + (row + 8) / GROUP};
+    if (first + TILE > u->first_position || first <= u->context - 1 - a->window) {
+        int row = u->group * UNIT_ROWS + lane / 4;
+        int positions[2] = {u->first_position + row / GROUP, u->first_position + (row + 8) / GROUP};
         mask(a, s, first, positions, lane % 4);
     }
     tile_sums f = soften(a, s, weights);
@@ -858,57 +892,97 @@ DEVICE tile_sums attend_tile(const paged_arguments *a, const unit *now, const ah
             weigh_few(at + 16 * PITCH + i * 16, weights + 8 * h + 4, out + i);
         }
         if (h + P_STAGES < 2)
-            copy_ahead(a, rows, true, 3);
+            copy_ahead(a, now, rows, true, 3);
         else
-            copy_ahead(a, next_rows, next_own, h + P_STAGES - 2);
+            copy_ahead(a, next, next_rows, next_own, h + P_STAGES - 2);
     }
     return f;
 }
 
-/* The end of a unit: its result, or a part of one. */
-DEVICE void end_unit(const paged_arguments *a, const plan *p, const unit *u, const totals *total) {
-    __shared__ u32 flag;
-    if (!u->split || u->n_runs == 1) {
-        store_totals(a, u, total);
-        return;
+/* Queries of a unit: a warp has four of 16 rows; in registers between fetch and put. */
+typedef struct fetched {
+    query_word words[4][FETCHED];
+} fetched;
+
+DEVICE void fetch_queries(const paged_arguments *a, cursor c, fetched *f) {
+    const unit *u = unit_at(c);
+    int lane = thread_index() % 32, first_token = u->end > u->run ? a->cu_seqlens[u->of] : 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int r = thread_index() / 32 * 4 + i, row = u->group * UNIT_ROWS + r;
+        const u8 *from =
+            a->q + row_offset(first_token, row, u->head, a->q_stride, P_Q_BF16 ? 2 : 4);
+        bool any = u->end > u->run && r < u->n_rows;
+#pragma unroll
+        for (int j = 0; j < FETCHED; j++)
+            f->words[i][j] = query_word_at(from, any, lane * 2 + j * 64);
     }
-    store_part(a, p, u, total);
-    if (is_last(u, &flag)) fold_parts(a, p, u);
+}
+
+DEVICE void put_queries(cursor c, const fetched *f) {
+    int lane = thread_index() % 32;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        u8 *to = QUERIES + (c.number % 2 * 16 + thread_index() / 32 * 4 + i) * PITCH;
+#pragma unroll
+        for (int j = 0; j < FETCHED; j++) {
+            int column = lane * 2 + j * 64;
+            if (column < WIDTH) *(u32 *)(to + column * 2) = query_pair(f->words[i][j]);
+        }
+    }
+}
+
+/* After a run: what becomes of the total; `ends`: the unit's last. */
+DEVICE void end_run_of(const paged_arguments *a, const plan *p, cursor c, bool ends, totals *total) {
+    __shared__ u32 flag;
+    const unit *u = unit_at(c);
+    if (u->n_segments == 1) {
+        if (!ends) return;
+        store_totals(a, u, total);
+    } else {
+        store_part(a, p, u, c.run, total);
+        if (ends && is_last(u, &flag)) fold_parts(a, p, u);
+    }
+    clear_totals(total);
 }
 
 DEVICE void attend_units(const paged_arguments *a, const plan *p) {
-    __shared__ unit units[3]; /* this, the next and the one after; thread 0 writes */
     totals total;
-    if (thread_index() == 0) {
-        set_unit(a, p, blockIdx.x, &units[0]);
-        set_next(a, p, &units[0], &units[1]);
-    }
-    __syncthreads(); /* the units, before they are read */
-    ahead rows = look_ahead(a, &units[0]);
+    cursor now = {0, LIST[0].run};
+    ahead rows = look_ahead(a, now);
+    if (LIST[0].run == LIST[0].end) return;
     for (int i = 0; i < P_STAGES; i++)
-        copy_ahead(a, &rows, has_tile(a, &units[0], thread_index() / 32), i);
+        copy_ahead(a, now, &rows, has_tile(a, unit_at(now), now.run, thread_index() / 32), i);
+    fetched queries;
+    fetch_queries(a, now, &queries);
+    put_queries(now, &queries);
+    clear_totals(&total);
+    __syncthreads(); /* queries, before they are read */
 #pragma unroll 1
-    for (int at = 0; units[at].run < units[at].end; at = (at + 1) % 3) {
-        const unit *now = &units[at], *next = &units[(at + 1) % 3];
-        bool next_own = has_tile(a, next, thread_index() / 32);
+    while (now.run < unit_at(now)->end) {
+        const unit *u = unit_at(now);
+        cursor next = next_run(now);
+        bool next_own = has_tile(a, unit_at(next), next.run, thread_index() / 32);
+        bool ends = next.number != now.number, refill = ends && next.number % (LISTED / 2) == 0;
         ahead next_rows = look_ahead(a, next);
-        if (thread_index() == 0 && next->run < next->end) set_next(a, p, next, &units[(at + 2) % 3]);
-        if (now->fresh) {
-            clear_totals(&total);
-            load_queries(a, a->cu_seqlens[now->of], now->head, now->group * UNIT_ROWS,
-                now->group * UNIT_ROWS + now->n_rows);
-        }
+        if (ends && P_D <= 128) fetch_queries(a, next, &queries);
         tile_sums f = {};
         float out[N_TILES][4] = {};
-        if (has_tile(a, now, thread_index() / 32)) {
-            f = attend_tile(a, now, &rows, &next_rows, next_own, out);
+        if (has_tile(a, u, now.run, thread_index() / 32)) {
+            f = attend_tile(a, now, &rows, next, &next_rows, next_own, out);
         } else {
             for (int i = 0; i < P_STAGES; i++)
-                copy_ahead(a, &next_rows, next_own, i);
+                copy_ahead(a, next, &next_rows, next_own, i);
         }
-        fold_shares(a, now, &f, out, &total); /* its barriers show the unit written */
-        if (now->run + 1 == now->end) end_unit(a, p, now, &total);
-        __syncthreads(); /* the unit is read by all before it is overwritten */
+        if (ends && P_D > 128) fetch_queries(a, next, &queries); /* no registers before */
+        if (ends) put_queries(next, &queries); /* fold_shares has barriers, before they are read */
+        fold_shares(a, u, now.run, &f, out, &total);
+        end_run_of(a, p, now, ends, &total);
+        __syncthreads(); /* shares and unit are read by all */
+        if (refill && thread_index() < LISTED / 2)
+            set_unit(a, p, next.number + LISTED / 2 + thread_index());
+        if (refill) __syncthreads(); /* the units, before they are read */
+        now = next;
         rows = next_rows;
     }
 }
@@ -919,6 +993,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, P_RESIDENT) attention_page
     grid_launch_dependents();
     clear_padding();
     make_plan(&a, &p); /* of the step's own arrays, older than any kernel of it */
+    if (threadIdx.x < LISTED) set_unit(&a, &p, threadIdx.x);
+    __syncthreads(); /* the units, before they are read */
     grid_wait();
     attend_tiles(&a);
     attend_units(&a, &p);

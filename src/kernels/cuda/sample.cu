@@ -14,14 +14,14 @@
  * The order is never made.  A histogram of tokens and of their p by distance from the largest logit
  * tells in which bin the order is cut; its few tokens are listed and compared with each other, or,
  * when they are many, split by histograms of (logit, id) until they are few.  The draw is found
- * alike.  Sums are taken first: mostly they show that both lie near the largest logit, where few
- * tokens are.
+ * alike.  Mostly both lie near the largest logit, where few tokens are: these are set aside while p
+ * are summed, and looked at alone when their sum shows that they are enough.
  *
  * Shapes   logits [R, V] float32, rows 16-byte aligned; tokens int32 and logprobs float32 [R],
  *          strides in bytes; step, counts, masks as in sampling.cuh
  * Math     p = e^((logit - largest) / temperature) in float32, as integers in units of 2^-44: sums
- *          are exact whatever their order, so that results are the same for any grid.  Of the
- *          log-probability's terms four neighbours are added first, in float32
+ *          are exact whatever their order, so that results are the same for any grid.  Of sums
+ *          over all tokens four neighbours are added first, in float32
  * Grid     (P_CLUSTER, R), block P_THREADS: the blocks of a cluster share a row
  * Defines  P_THREADS, P_CLUSTER, P_RESIDENT: a row stays in shared memory, else it is read again
  *          and again, P_COUNTS: penalties come first, P_MASKS: masks do; sampling.cuh's
@@ -34,15 +34,15 @@
 
 #define ONE_BITS 44
 #define ONE ((double)(1ull << ONE_BITS))
-#define BINS 1024
-#define BINS_BITS 10
+#define BINS 512
+#define BINS_BITS 9
 /* How far from the largest logit one looks, in nats over the temperature: p is at least 2^-45 up to
  * the far end, and 0 beyond. */
 #define NEAR 8.0f
 #define FAR 31.0f
-#define NEAR_BINS_PER_NAT 128.0f
-#define FAR_BINS_PER_NAT 32.0f
-#define BINS_PER_THREAD (BINS / P_THREADS)
+#define NEAR_BINS_PER_NAT 64.0f
+#define FAR_BINS_PER_NAT 16.0f
+#define NEAR_TOKENS 2048 /* that a block sets aside */
 #define LIST 256 /* tokens that are compared each with each */
 #define WARPS (P_THREADS / 32)
 #define CLUSTER_THREADS (P_CLUSTER * P_THREADS)
@@ -50,7 +50,7 @@
 #define NEVER (~0ull)
 
 static_assert(P_VOCAB <= 1 << 19, "sums of V terms of at most 2^44");
-static_assert(BINS % P_THREADS == 0 && BINS % P_CLUSTER == 0 && LIST <= P_THREADS, "whole shares");
+static_assert(BINS <= P_THREADS && LIST <= P_THREADS, "one a thread");
 
 typedef struct sample_arguments {
     const u8 *step;
@@ -70,6 +70,11 @@ typedef struct prefix { /* of the order: how many, and the sum of their p */
 typedef struct item { /* a token: its place in the order, and p */
     u64 place, p;
 } item;
+
+typedef struct near_token {
+    float x;
+    int id;
+} near_token;
 
 typedef struct histogram { /* sums in two words, as there are no wide atomics in shared memory */
     u32 n[BINS], low[BINS], high[BINS];
@@ -101,6 +106,7 @@ typedef struct row { /* what does not change while it is looked at; also in shar
 
 typedef struct shared_state {
     row r;
+    u64 sum; /* of the log-probability */
     u64 warps[WARPS], from_peers[2][P_CLUSTER];
     u64 warp_sums[WARPS][SUMS], sums_from_peers[P_CLUSTER][SUMS];
     prefix warp_prefixes[WARPS];
@@ -109,6 +115,8 @@ typedef struct shared_state {
     group at;
     item list[LIST];
     int n_listed;
+    near_token near[NEAR_TOKENS];
+    int n_near; /* more than NEAR_TOKENS: not all of them */
     item found; /* by the first block; p: the sum up to and with it */
 } shared_state;
 
@@ -188,7 +196,7 @@ DEVICE void cluster_sums(shared_state *s, u64 sums[SUMS]) {
 #pragma unroll
     for (int k = 0; k < SUMS; k++) {
         sums[k] = 0;
-#pragma unroll
+#pragma unroll 2
         for (int i = 0; i < P_CLUSTER; i++)
             sums[k] += s->sums_from_peers[i][k];
     }
@@ -230,13 +238,14 @@ DEVICE void begin_share(const row *r) {
     for (int i = 0; i < PER_THREAD; i++) {
         float4 *to = &share[i * P_THREADS + threadIdx.x];
         if (vector_at(i) < VECTORS)
-            copy_async_16(shared_address(to), (const float4 *)r->logits + vector_at(i));
+            copy_async_16(shared_address(to), (const float4 *)r->logits + vector_at(i), true);
         else
             *to = load_vector(r, vector_at(i));
     }
+    copy_async_commit();
 }
 DEVICE void finish_share(const row *r) {
-    copy_async_wait();
+    COPY_ASYNC_WAIT(0);
     bool adjusts = (P_COUNTS && r->counts) || (P_MASKS && r->masked);
     if (!adjusts && (P_VOCAB % 4 == 0)) return;
 #pragma unroll 2
@@ -246,108 +255,126 @@ DEVICE void finish_share(const row *r) {
     }
 }
 
-typedef struct best { /* of a thread, in ascending ids */
-    float most;
-    int id;
-    bool no_number;
-} best;
-
-DEVICE void consider(best *b, float x, int id) {
-    if (x > b->most) {
-        b->most = x;
-        b->id = id;
-    }
-    b->no_number |= x != x;
-}
-DEVICE void consider_vector(best *b, float4 x, int vector) {
-    consider(b, x.x, 4 * vector);
-    consider(b, x.y, 4 * vector + 1);
-    consider(b, x.z, 4 * vector + 2);
-    consider(b, x.w, 4 * vector + 3);
-}
 DEVICE u64 weigh(float p) {
     return __float2ull_rn(p * (float)ONE);
 }
+/* For the log-probability the short exponential will do: its errors, 2^-22 and as much for each ten
+ * nats below the largest, are small against what float32 says of a logarithm. */
 DEVICE u64 sum_vector(float4 x, float most) {
-    return weigh((expf(x.x - most) + expf(x.y - most)) + (expf(x.z - most) + expf(x.w - most)));
+    return weigh(
+        (__expf(x.x - most) + __expf(x.y - most)) + (__expf(x.z - most) + __expf(x.w - most)));
 }
 
 /* ---- sweeps over a row that is sampled ---- */
 
-typedef enum sweep { SUM, COUNT_BINS, FIND_ENDS, COUNT_PLACES, LIST_PLACES } sweep;
+/* Rises as logits fall, with no exceptions: bins keep the order. */
+DEVICE float distance_of(const row *r, float x) {
+    return (r->most - x) * r->sharpness;
+}
+DEVICE float p_of(const row *r, float x) {
+    float distance = x - r->most;
+    return expf(__fmaf_rn(distance, r->sharper, distance * r->sharpness));
+}
+
+DEVICE void set_aside(shared_state *s, float x, int id) {
+    int at = atomicAdd(&s->n_near, 1);
+    if (at >= NEAR_TOKENS) return;
+    s->near[at].x = x;
+    s->near[at].id = id;
+}
+/* p, 0 where it does not count; tokens that are near are set aside. */
+DEVICE float first_look(shared_state *s, const row *r, float x, int id) {
+    float distance = distance_of(r, x);
+    if (distance < NEAR && x >= r->least) set_aside(s, x, id);
+    return distance < FAR ? p_of(r, x) : 0.0f;
+}
+DEVICE void sum_row(shared_state *s, u64 sums[SUMS]) {
+    row r = s->r;
+    bool has_least = r.least > MINUS_INFINITY;
+#pragma unroll 1
+    for (int i = 0; i < PER_THREAD; i++) {
+        float4 x = vector_of(&r, i), p;
+        int id = 4 * vector_at(i);
+        p.x = first_look(s, &r, x.x, id);
+        p.y = first_look(s, &r, x.y, id + 1);
+        p.z = first_look(s, &r, x.z, id + 2);
+        p.w = first_look(s, &r, x.w, id + 3);
+        sums[TOTAL] += weigh((p.x + p.y) + (p.z + p.w));
+        if (!has_least) continue;
+        if (x.x < r.least) p.x = 0.0f;
+        if (x.y < r.least) p.y = 0.0f;
+        if (x.z < r.least) p.z = 0.0f;
+        if (x.w < r.least) p.w = 0.0f;
+        sums[ORDERED] += weigh((p.x + p.y) + (p.z + p.w));
+    }
+    if (!has_least) sums[ORDERED] = sums[TOTAL];
+    __syncthreads(); /* all that is near is set aside */
+}
+
+typedef enum sweep { ADD_UP, COUNT_BINS, FIND_ENDS, COUNT_PLACES, LIST_PLACES } sweep;
 
 typedef struct ends { /* places: the least, and the complement of the greatest */
     u64 first, not_last;
 } ends;
 
 typedef struct sweep_state {
-    u64 sums[SUMS]; /* SUM */
+    prefix sums;    /* ADD_UP, COUNT_BINS */
     ends ends;      /* FIND_ENDS */
     u64 first;      /* COUNT_PLACES: bins begin here, and are 2^shift wide */
     int shift;
 } sweep_state;
 
-/* Rises as logits fall, with no exceptions: bins keep the order. */
-DEVICE float distance_of(const row *r, float x) {
-    return (r->most - x) * r->sharpness;
-}
-DEVICE u64 p_of(const row *r, float x) {
-    float distance = x - r->most;
-    return weigh(expf(__fmaf_rn(distance, r->sharper, distance * r->sharpness)));
-}
 DEVICE void add_to_bin(histogram *h, int bin, u64 p) {
     u32 low = (u32)p, old = atomicAdd(&h->low[bin], low);
     u32 high = (u32)(p >> 32) + (old + low < old);
     if (high) atomicAdd(&h->high[bin], high);
     atomicAdd(&h->n[bin], 1u);
 }
-DEVICE void add_to_sums(const row *r, u64 sums[SUMS], float x, float distance) {
-    if (!(distance < FAR)) return;
-    u64 p = p_of(r, x);
-    sums[TOTAL] += p;
-    if (x < r->least) return;
-    sums[ORDERED] += p;
-    if (!(distance < NEAR)) return;
-    sums[NEAR_SUM] += p;
-    sums[NEAR_COUNT]++;
-}
-DEVICE void visit(shared_state *s, const row *r, sweep what, sweep_state *w, float x, int id) {
+DEVICE void visit(shared_state *s, const row *r, const group *at, sweep what, sweep_state *w,
+    float x, int id) {
     float distance = distance_of(r, x);
-    if (what == SUM) {
-        add_to_sums(r, w->sums, x, distance);
-        return;
-    }
     if (!(distance < r->reach) || x < r->least) return;
     int bin = (int)(distance * r->bins_per_nat);
-    if (what == COUNT_BINS) {
-        add_to_bin(&s->local, bin, p_of(r, x));
+    if (what == ADD_UP || what == COUNT_BINS) {
+        u64 p = weigh(p_of(r, x));
+        w->sums.sum += p;
+        w->sums.n++;
+        if (what == COUNT_BINS) add_to_bin(&s->local, bin, p);
         return;
     }
     u64 place = place_of(x, id);
-    bool within =
-        s->at.by_place ? place >= s->at.first && place <= s->at.last : bin == s->at.bin;
+    bool within = at->by_place ? place >= at->first && place <= at->last : bin == at->bin;
     if (!within) return;
     if (what == FIND_ENDS) {
         w->ends.first = place < w->ends.first ? place : w->ends.first;
         w->ends.not_last = ~place < w->ends.not_last ? ~place : w->ends.not_last;
     } else if (what == COUNT_PLACES) {
-        add_to_bin(&s->local, (int)((place - w->first) >> w->shift), p_of(r, x));
+        add_to_bin(&s->local, (int)((place - w->first) >> w->shift), weigh(p_of(r, x)));
     } else {
         shared_state *first = (shared_state *)peer(s, 0);
         item *to = &first->list[atomicAdd(&first->n_listed, 1)];
         to->place = place;
-        to->p = p_of(r, x);
+        to->p = weigh(p_of(r, x));
     }
 }
-DEVICE void sweep_row(shared_state *s, const row *r, sweep what, sweep_state *w) {
+/* All tokens of this block within the row's reach. */
+DEVICE void sweep_row(shared_state *s, sweep what, sweep_state *w) {
+    row r = s->r;
+    group at = s->at;
+    if (r.reach == NEAR && s->n_near <= NEAR_TOKENS) {
+#pragma unroll 1
+        for (int i = threadIdx.x; i < s->n_near; i += P_THREADS)
+            visit(s, &r, &at, what, w, s->near[i].x, s->near[i].id);
+        return;
+    }
 #pragma unroll 1
     for (int i = 0; i < PER_THREAD; i++) {
-        float4 x = vector_of(r, i);
+        float4 x = vector_of(&r, i);
         int id = 4 * vector_at(i);
-        visit(s, r, what, w, x.x, id);
-        visit(s, r, what, w, x.y, id + 1);
-        visit(s, r, what, w, x.z, id + 2);
-        visit(s, r, what, w, x.w, id + 3);
+        visit(s, &r, &at, what, w, x.x, id);
+        visit(s, &r, &at, what, w, x.y, id + 1);
+        visit(s, &r, &at, what, w, x.z, id + 2);
+        visit(s, &r, &at, what, w, x.w, id + 3);
     }
 }
 
@@ -362,12 +389,10 @@ DEVICE void clear_bins(shared_state *s) {
 DEVICE void merge_bins(shared_state *s, merged_histogram *to) {
     cluster_sync(); /* all blocks have counted */
     merged_histogram *first = (merged_histogram *)peer(to, 0);
-    int share = BINS / P_CLUSTER;
-    for (int i = threadIdx.x; i < share; i += P_THREADS) {
-        int bin = part_of() * share + i;
+    for (int bin = part_of() * P_THREADS + threadIdx.x; bin < BINS; bin += CLUSTER_THREADS) {
         u64 sum = 0;
         u32 n = 0;
-#pragma unroll
+#pragma unroll 4
         for (int part = 0; part < P_CLUSTER; part++) {
             const histogram *h = (const histogram *)peer(&s->local, part);
             sum += (u64)h->high[bin] << 32 | h->low[bin];
@@ -391,11 +416,9 @@ DEVICE prefix longer(prefix have, u32 n, u64 sum) {
 /* The first block: which bin the prefix that is wanted ends in.  s->at becomes its group. */
 DEVICE void pick_bin(
     shared_state *s, const merged_histogram *h, prefix start, prefix wanted) {
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, bin = threadIdx.x * BINS_PER_THREAD;
-    prefix own = {0, 0};
-#pragma unroll
-    for (int i = 0; i < BINS_PER_THREAD; i++)
-        own = longer(own, h->n[bin + i], h->sum[bin + i]);
+    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, bin = threadIdx.x;
+    prefix own = {};
+    if (bin < BINS) own = longer(own, h->n[bin], h->sum[bin]);
     prefix up_to = own;
     for (int step = 1; step < 32; step <<= 1) {
         u32 n = __shfl_up_sync(0xffffffffu, up_to.n, step);
@@ -412,15 +435,12 @@ DEVICE void pick_bin(
     for (int i = 0; i < warp; i++)
         before = longer(before, s->warp_prefixes[i].n, s->warp_prefixes[i].sum);
     before = longer(before, up_to.n - own.n, up_to.sum - own.sum);
-    for (int i = 0; i < BINS_PER_THREAD; i++, bin++) {
-        prefix after = longer(before, h->n[bin], h->sum[bin]);
-        if (!reaches(before, wanted) && reaches(after, wanted)) { /* true in one place at most */
-            s->at.before = before;
-            s->at.n = (int)h->n[bin];
-            s->at.bin = bin;
-            s->at.by_place = false;
-        }
-        before = after;
+    prefix after = longer(before, own.n, own.sum);
+    if (!reaches(before, wanted) && reaches(after, wanted)) { /* true in one thread at most */
+        s->at.before = before;
+        s->at.n = (int)own.n;
+        s->at.bin = bin;
+        s->at.by_place = false;
     }
     __syncthreads(); /* the group is known */
 }
@@ -438,13 +458,13 @@ DEVICE void share_group(shared_state *s) {
 DEVICE void split_group(shared_state *s, prefix wanted) {
     sweep_state w = {};
     w.ends.first = w.ends.not_last = NEVER;
-    sweep_row(s, &s->r, FIND_ENDS, &w);
+    sweep_row(s, FIND_ENDS, &w);
     w.first = cluster_reduce(s, 0, w.ends.first, true);
     u64 width = ~cluster_reduce(s, 1, w.ends.not_last, true) - w.first;
     int bits = 64 - __clzll((long long)width);
     w.shift = bits > BINS_BITS ? bits - BINS_BITS : 0;
     clear_bins(s);
-    sweep_row(s, &s->r, COUNT_PLACES, &w);
+    sweep_row(s, COUNT_PLACES, &w);
     merge_bins(s, &s->fine);
     if (part_of() == 0) {
         pick_bin(s, &s->fine, s->at.before, wanted);
@@ -483,11 +503,14 @@ DEVICE bool find(shared_state *s, prefix wanted) {
     prefix none = {};
     if (part_of() == 0) pick_bin(s, &s->coarse, none, wanted);
     share_group(s);
-    if (s->at.n == 0) return false;
+    if (s->at.n == 0) {
+        cluster_sync(); /* all have seen it: the next search writes it */
+        return false;
+    }
     while (s->at.n > LIST)
         split_group(s, wanted);
     sweep_state w = {};
-    sweep_row(s, &s->r, LIST_PLACES, &w);
+    sweep_row(s, LIST_PLACES, &w);
     cluster_sync(); /* the list is complete */
     if (part_of() == 0) pick_token(s, wanted);
     return true;
@@ -525,22 +548,38 @@ DEVICE prefix drawn_of(const step_sampling *p, u64 kept) {
     return wanted;
 }
 
-/* The place of the token that is drawn; for the first block. */
-DEVICE u64 draw(shared_state *s, row *r) {
+/* Looks at tokens up to `reach`: their histogram, in the first block. */
+DEVICE prefix look(shared_state *s, float reach, float bins_per_nat) {
     sweep_state w = {};
-    sweep_row(s, r, SUM, &w);
-    cluster_sums(s, w.sums);
-    u64 kept = w.sums[ORDERED];
-    prefix near = {w.sums[NEAR_SUM], (u32)w.sums[NEAR_COUNT]};
-    prefix wanted = cut_of(r->p, w.sums[TOTAL]);
-    bool cuts = wanted.n != 0xffffffffu || wanted.sum != NEVER;
-    bool is_near = reaches(near, cuts ? wanted : drawn_of(r->p, kept));
-    r->reach = is_near ? NEAR : FAR;
-    r->bins_per_nat = is_near ? NEAR_BINS_PER_NAT : FAR_BINS_PER_NAT;
-    if (threadIdx.x == 0) s->r = *r;
-    clear_bins(s); /* its barrier: s->r is there */
-    sweep_row(s, r, COUNT_BINS, &w);
+    if (threadIdx.x == 0) {
+        s->r.reach = reach;
+        s->r.bins_per_nat = bins_per_nat;
+    }
+    clear_bins(s); /* its barrier: reach is there */
+    sweep_row(s, COUNT_BINS, &w);
     merge_bins(s, &s->coarse);
+    return w.sums;
+}
+
+/* The place of the token that is drawn; for the first block. */
+DEVICE u64 draw(shared_state *s) {
+    u64 sums[SUMS] = {};
+    sweep_state w = {};
+    sum_row(s, sums);
+    sweep_row(s, ADD_UP, &w);
+    sums[NEAR_SUM] = w.sums.sum;
+    sums[NEAR_COUNT] = w.sums.n;
+    cluster_sums(s, sums);
+    u64 kept = sums[ORDERED];
+    prefix near = {sums[NEAR_SUM], (u32)sums[NEAR_COUNT]};
+    prefix wanted = cut_of(s->r.p, sums[TOTAL]);
+    bool cuts = wanted.n != 0xffffffffu || wanted.sum != NEVER;
+    if (reaches(near, cuts ? wanted : drawn_of(s->r.p, kept))) {
+        look(s, NEAR, NEAR_BINS_PER_NAT);
+    } else {
+        prefix all = look(s, FAR, FAR_BINS_PER_NAT);
+        kept = cluster_reduce(s, 0, all.sum, false); /* as the histogram has it */
+    }
 #pragma unroll 1
     for (int step = cuts ? 0 : 1; step < 2; step++) {
         if (step == 1) wanted = drawn_of(s->r.p, kept);
@@ -561,12 +600,24 @@ DEVICE float least_of(const step_sampling *p, float most) {
     return __double2float_ru((double)most + (double)p->temperature * log((double)p->min_p));
 }
 
+/* This thread's first place in the order. */
 DEVICE u64 best_of(const row *r) {
-    best b = {MINUS_INFINITY, P_VOCAB, false};
+    float most = MINUS_INFINITY, all = MINUS_INFINITY;
+    int best = 0; /* the first vector that has it */
 #pragma unroll 4
-    for (int i = 0; i < PER_THREAD; i++)
-        consider_vector(&b, vector_of(r, i), vector_at(i));
-    return b.no_number ? NOT_A_NUMBER : place_of(b.most, b.id);
+    for (int i = 0; i < PER_THREAD; i++) {
+        float4 x = vector_of(r, i);
+        float more = max_or_nan(max_or_nan(x.x, x.y), max_or_nan(x.z, x.w));
+        all = max_or_nan(all, more);
+        if (more > most) {
+            most = more;
+            best = i;
+        }
+    }
+    if (all != all) return NOT_A_NUMBER;
+    float4 x = vector_of(r, best);
+    int lane = x.x == most ? 0 : x.y == most ? 1 : x.z == most ? 2 : 3;
+    return place_of(most, 4 * vector_at(best) + lane);
 }
 DEVICE u64 sum_of(const row *r) {
     u64 sum = 0;
@@ -574,6 +625,13 @@ DEVICE u64 sum_of(const row *r) {
     for (int i = 0; i < PER_THREAD; i++)
         sum += sum_vector(vector_of(r, i), r->most);
     return sum;
+}
+
+/* By one thread of the cluster. */
+DEVICE void write_row(const sample_arguments *a, int token, float logprob) {
+    if (part_of() != 0 || threadIdx.x != 0) return;
+    *(int *)(a->tokens + blockIdx.y * a->token_stride) = token;
+    *(float *)(a->logprobs + blockIdx.y * a->logprob_stride) = logprob;
 }
 
 #if P_CLUSTER > 1
@@ -597,18 +655,13 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(P_THREADS, P_RESIDENT ? 1
     r.masked = P_MASKS && r.p->mask_slot >= 0;
     if (r.masked) r.words = mask_of(&a.masks, r.p);
     if (P_RESIDENT) finish_share(&r);
+    if (threadIdx.x == 0) s.n_near = 0;
     u64 first = best_of(&r);
     if (P_CLUSTER > 1) cluster_wait(); /* all blocks run, and may be written to */
     first = cluster_reduce(&s, 0, first, true);
-    r.most = logit_of(first);
-    bool writes = part_of() == 0 && threadIdx.x == 0;
-    int *token = (int *)(a.tokens + index * a.token_stride);
-    float *logprob = (float *)(a.logprobs + index * a.logprob_stride);
+    float most = r.most = logit_of(first);
     if (first == NOT_A_NUMBER || !isfinite(r.most)) {
-        if (writes) {
-            *token = -1;
-            *logprob = __int_as_float(0x7fc00000);
-        }
+        write_row(&a, -1, __int_as_float(0x7fc00000));
         return;
     }
     u64 sum = cluster_reduce(&s, 1, sum_of(&r), false);
@@ -617,10 +670,17 @@ extern "C" __global__ void CLUSTERED __launch_bounds__(P_THREADS, P_RESIDENT ? 1
     if (r.sharpness > 0.0f && r.p->top_k != 1 && !(r.p->min_p > 1.0f)) {
         r.sharper = (float)(1.0 / (double)r.p->temperature - (double)r.sharpness);
         r.least = least_of(r.p, r.most);
-        first = draw(&s, &r);
+        r.reach = NEAR;
+        if (threadIdx.x == 0) {
+            s.r = r;
+            s.sum = sum;
+        }
+        __syncthreads(); /* the row is there */
+        first = draw(&s);
+        most = s.r.most; /* registers were for the draw */
+        sum = s.sum;
     }
-    if (!writes) return;
-    *token = (int)(u32)first;
+    if (part_of() != 0 || threadIdx.x != 0) return; /* the logarithm is long */
     double log_sum = log((double)sum) - ONE_BITS * 0.69314718055994530942;
-    *logprob = (float)((double)logit_of(first) - (double)r.most - log_sum);
+    write_row(&a, (int)(u32)first, (float)((double)logit_of(first) - (double)most - log_sum));
 }

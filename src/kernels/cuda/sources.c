@@ -29,6 +29,7 @@ EMBED(linear_decode, "linear_decode.cu");
 EMBED(linear_norm, "linear_norm.cu");
 EMBED(attention_decode, "attention_decode.cu");
 EMBED(attention_paged, "attention_paged.cu");
+EMBED(attention_prompt, "attention_prompt.cu");
 EMBED(attention_float, "attention_float.cu");
 EMBED(step_plan, "step_plan.cu");
 EMBED(rms_norm, "rms_norm.cu");
@@ -59,6 +60,7 @@ const char *tri_cuda_source(const char *name) {
         {"linear_norm", tri_cuda_text_linear_norm},
         {"attention_decode", tri_cuda_text_attention_decode},
         {"attention_paged", tri_cuda_text_attention_paged},
+        {"attention_prompt", tri_cuda_text_attention_prompt},
         {"attention_float", tri_cuda_text_attention_float},
         {"step_plan", tri_cuda_text_step_plan},
         {"rms_norm", tri_cuda_text_rms_norm},

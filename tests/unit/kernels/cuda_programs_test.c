@@ -85,6 +85,7 @@ static void compiles_for(const tri_cuda_program *program, const char *arch) {
             program->defines);
     }
 }
+
 static void compiles(const tri_cuda_program *program) {
     compiles_for(program, "sm_90a");
 }

@@ -92,7 +92,7 @@ static const tri_step_sampling kinds[] = {
     {.temperature = 100, .top_k = 700},
     {.temperature = 50, .top_p = 0.6f},
     {.temperature = 2e-38f},             /* the inverse is just finite */
-    {.temperature = 1e-39f, .top_k = 7}, /* and here it is not */
+    {.temperature = 1e-39f, .top_k = 1}, /* and here it is not */
     {.repetition_penalty = 1.3f},
     {.temperature = 1, .repetition_penalty = 0.8f, .presence_penalty = 0.5f},
     {.frequency_penalty = 0.4f, .presence_penalty = -1},

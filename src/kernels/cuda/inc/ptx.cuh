@@ -95,15 +95,6 @@ DEVICE void barrier_sync(u32 barrier, u32 n_threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(n_threads) : "memory");
 }
 
-/* 16 bytes, both ends 16-byte aligned, without the copy engine: any chip from sm_80 on.  What a
- * thread copied it alone sees after its wait; a barrier shows it to others. */
-DEVICE void copy_async_16(u32 to, const void *from) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
-}
-DEVICE void copy_async_wait(void) {
-    asm volatile("cp.async.wait_all;" ::: "memory");
-}
-
 /* Copy engine: n_bytes, a multiple of 16, both ends 16-byte aligned; ends in barrier's count. */
 DEVICE void copy_bulk(u32 to, const void *from, u32 n_bytes, u32 barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes "
@@ -127,6 +118,11 @@ DEVICE u64 policy_evict_first(void) {
 DEVICE u64 policy_evict_last(void) {
     u64 policy;
     asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+DEVICE u64 policy_evict_normal(void) {
+    u64 policy;
+    asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
     return policy;
 }
 /* Global writes of other kernels, made by ordinary stores, before the copy engine reads them. */
@@ -184,6 +180,17 @@ DEVICE void copy_async_commit(void) {
 }
 /* All groups of this thread but the last n, a literal, are complete. */
 #define COPY_ASYNC_WAIT(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
+
+/* Adds, and returns what was there: what other blocks wrote before their additions to it can be read
+ * after this one, and what this thread has seen is shown to those whose additions come later. */
+DEVICE u32 add_and_synchronize(u32 *counter, u32 n) {
+    u32 v;
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;"
+                 : "=r"(v)
+                 : "l"(counter), "r"(n)
+                 : "memory");
+    return v;
+}
 
 /* ---- arithmetic ---- */
 
@@ -253,6 +260,13 @@ DEVICE void e4m3_to_bf16(u32 w, u32 *even, u32 *odd) {
     *even = mul_bf16x2((w << 8 & 0x80008000u) | (w << 4 & 0x07f007f0u), two_to_120);
 }
 
+/* fmaxf passes over NaN; this does not. */
+DEVICE float max_or_nan(float a, float b) {
+    float v;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(v) : "f"(a), "f"(b));
+    return v;
+}
+
 /* threadIdx.x, read anew at each call rather than kept in a register. */
 DEVICE int thread_index(void) {
     int i;
@@ -265,5 +279,96 @@ DEVICE float warp_sum(float v) {
         v += __shfl_xor_sync(0xffffffffu, v, step);
     return v;
 }
+
+/* ---- products of a warpgroup, 128 threads as one (sm_90a) ----
+ *
+ * Registers that a product in flight reads or adds to are left alone until WGMMA_WAIT. */
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+/* Before a group's first product, behind all that wrote its registers. */
+DEVICE void wgmma_fence(void) {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+/* Ends a group of products. */
+DEVICE void wgmma_commit(void) {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/* All groups but the last n, a literal, are complete. */
+#    define WGMMA_WAIT(n) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(n) : "memory")
+
+/* What the compiler may not move across this point. */
+#    define KEEP(x) asm volatile("" : "+f"(x)::"memory")
+
+/* Ordinary stores of this thread to shared memory, before a barrier behind which products or the copy
+ * engine read them. */
+DEVICE void fence_async_shared(void) {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* More, or fewer, registers for each thread of a warpgroup; n is a literal. */
+#    define REGISTERS_INCREASE(n) asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n))
+#    define REGISTERS_DECREASE(n) asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(n))
+
+/* An operand in shared memory, lines of 128 bytes swizzled as copy_box leaves them, 8 lines each 1024
+ * bytes on.  leap: bytes to the next 64 columns, where those are the result's columns. */
+DEVICE u64 wgmma_operand(u32 address, u32 leap) {
+    return (u64)1 << 62 | (u64)(1024 >> 4) << 32 | (u64)(leap >> 4) << 16 | (address >> 4 & 0x3fff);
+}
+
+/* d [64, 128] = or += a b: a [64, 16] and b [128, 16], both in lines of 16. */
+DEVICE void wgmma_64x128(float d[64], u64 a, u64 b, int adds) {
+    asm volatile(
+        "{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %66, 0;\n\t"
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "%64, %65, p, 1, 1, 0, 0;\n\t}"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+          "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+          "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+          "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+          "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+        : "l"(a), "l"(b), "r"(adds));
+}
+/* d [64, 128] += a b: a [64, 16] in registers as mma's, b [16, 128] in lines of its columns. */
+DEVICE void wgmma_rows_64x128(float d[64], const u32 a[4], u64 b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "{%64, %65, %66, %67}, %68, 1, 1, 1, 1;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+          "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+          "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+          "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+          "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+/* d [64, 64] += a b, likewise. */
+DEVICE void wgmma_rows_64x64(float d[32], const u32 a[4], u64 b) {
+    asm volatile(
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+        "{%32, %33, %34, %35}, %36, 1, 1, 1, 1;"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+#endif
 
 #endif
