@@ -4,6 +4,7 @@
 #   make demo       set up, build, fetch a real model, ask it QUESTION
 #   make test       unit, fuzz-corpus and end-to-end tests, the first two under ASan and UBSan as well
 #   make bench      what bench/ measures, on this machine
+#   make bench-gpu  decode steps and first tokens on a GPU, beside vLLM's figures and torch.compile
 #   make tidy       formatting, layers, clang-tidy
 #   make format     clang-format in place
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60)
@@ -18,7 +19,7 @@ export QUESTION
 
 BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 
-.PHONY: all configure demo model test bench tidy format fuzz install clean distclean
+.PHONY: all configure demo model test bench bench-gpu tidy format fuzz install clean distclean
 all: configure
 	@cmake --build $(BUILD)
 
@@ -41,6 +42,9 @@ test: | bootstrap-test
 
 bench: all model
 	@tools/bench.sh
+
+bench-gpu: all
+	@python3 bench/gpu.py --torch --out bench/results/gpu.csv
 
 tidy: | bootstrap-develop
 	@tools/tidy.sh
