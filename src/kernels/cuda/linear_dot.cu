@@ -13,7 +13,7 @@
 
 #define COLUMNS 8 /* at a time, a lane */
 
-extern "C" __global__ void __launch_bounds__(P_WARPS * 32, 4)
+extern "C" __global__ void __launch_bounds__(P_WARPS * 32, P_X_BF16 ? 4 : 3)
     linear_dot(const __grid_constant__ plain_arguments a) {
     int lane = threadIdx.x % 32, first = (blockIdx.x * P_WARPS + threadIdx.x / 32) * P_ROWS;
     int m0 = blockIdx.y * P_M;

@@ -38,16 +38,20 @@ DEVICE void store_stage(const plain_arguments *a, stage *s, int n, int k, const 
     }
 }
 
+/* Past the end: zeros on both sides, since what memory holds there may be no number. */
 DEVICE void load_stage(const plain_arguments *a, int m, int n, int k, u32 raw_w[W_WORDS],
     u32 raw_x[X_WORDS]) {
     if (k < a->k) {
         load_weights(weight_row(a, n), k, a->k, raw_w);
-    } else {
-#pragma unroll
-        for (int i = 0; i < W_WORDS; i++)
-            raw_w[i] = 0;
+        load_x8(x_row(a, m), k, a->k, raw_x);
+        return;
     }
-    load_x8(x_row(a, m), k, a->k, raw_x);
+#pragma unroll
+    for (int i = 0; i < W_WORDS; i++)
+        raw_w[i] = 0;
+#pragma unroll
+    for (int i = 0; i < X_WORDS; i++)
+        raw_x[i] = 0;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
