@@ -14,12 +14,8 @@ tri_status tri_lower(
     tri_target target = tri_select_target(select);
     TRI_TRY(verified(g, "precision", tri_pass_precision(g, precision, err), err));
     TRI_TRY(verified(g, "fuse", tri_pass_fuse(g, err), err));
-    if (strcmp(select->device->kind, "cuda") == 0) {
+    if (strcmp(select->device->kind, "cuda") == 0)
         TRI_TRY(verified(g, "narrow", tri_pass_narrow(g, err), err));
-        TRI_TRY(verified(g, "epilogue", tri_pass_epilogue(g, err), err));
-        TRI_TRY(verified(g, "defer norms",
-            tri_pass_defer_norms(g, select->device->n_threads, &target, err), err));
-    }
     return verified(g, "layout", tri_pass_layout(g, &target, err), err);
 }
 
