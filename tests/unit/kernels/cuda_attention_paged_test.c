@@ -5,6 +5,7 @@
  * An argument names a folder of cubins to use, and to fill where there is no GPU; another, how many
  * of the shapes are tried. */
 #include "unit/kernels/cuda_gpu.h"
+#include "unit/kernels/nvrtc.h"
 
 #include "base/file.h"
 #include "kernels/cuda/families.h"
@@ -54,7 +55,7 @@ static void add_cubin(void *user, const void *what) {
     uint8_t *cubin = NULL;
     int64_t n_bytes = 0;
     assert_int_equal(tri_cuda_program_key(program, arch, key, &err), TRI_OK);
-    if (!is_new(key)) return;
+    if (!is_new(key) || (!have_gpu && !nvrtc_wanted())) return;
     (void)snprintf(path, sizeof path, "%s/%s.cubin", cubins ? cubins : ".", key);
     FILE *f = cubins ? fopen(path, "rb") : NULL;
     if (f) {

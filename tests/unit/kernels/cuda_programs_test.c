@@ -2,6 +2,7 @@
  * shapes of models, which needs no GPU.  A kernel that spills, or has a stack at all, fails.
  * Compiling skips where NVRTC is not installed. */
 #include "unit/kernels/lab.h"
+#include "unit/kernels/nvrtc.h"
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/linear_plain.h"
@@ -73,6 +74,7 @@ static void compiles_for(const tri_cuda_program *program, const char *arch) {
     tri_error err = {0};
     uint8_t *cubin = NULL;
     int64_t n_bytes = 0;
+    if (!nvrtc_wanted()) return;
     tri_status rc = tri_cuda_program_compile(program, arch, &cubin, &n_bytes, &err);
     if (rc == TRI_E_DEVICE) skip();
     if (rc) fail_msg("%s", err.message);
