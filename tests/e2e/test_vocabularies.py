@@ -1,5 +1,6 @@
 """Vocabularies that are no tokenizer.json, against the packages that own their formats: sentencepiece, mistral_common,
-tiktoken, and llama.cpp's expected tokens for GGUF.  Encoding and decoding are compared id by id and byte by byte."""
+tiktoken, and llama.cpp's expected tokens for GGUF.  Encoding and decoding are compared id by id and byte by byte.
+--tokenizer_strings N compares that many strings a vocabulary."""
 
 import base64
 import functools
@@ -18,8 +19,12 @@ import tokenizer_oracle as oracle
 sentencepiece = pytest.importorskip("sentencepiece")
 tiktoken = pytest.importorskip("tiktoken")
 
-N_TEXTS = 1500  # a family
 SPACE = "\u2581"
+
+
+@pytest.fixture(scope="session")
+def n_texts(request):
+    return request.config.getoption("--tokenizer_strings")
 
 
 def mistral_file(name):
@@ -98,10 +103,10 @@ def compare_sentencepiece(path, n, seed):
 
 
 @pytest.mark.parametrize("version", ["tokenizer.model.v1", "mistral_instruct_tokenizer_241114.model.v7"])
-def test_mistral_models(version, scratch):
+def test_mistral_models(version, scratch, n_texts):
     path = scratch / "tokenizer.model"
     path.write_bytes(mistral_file(version).read_bytes())
-    compare_sentencepiece(path, N_TEXTS, 11)
+    compare_sentencepiece(path, n_texts, 11)
 
 
 TRAINED = {
@@ -154,10 +159,10 @@ def train(corpus, path, **options):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_trained_models(name, corpus, scratch):
+def test_trained_models(name, corpus, scratch, n_texts):
     path = scratch / "tokenizer.model"
     train(corpus, path, **TRAINED[name])
-    compare_sentencepiece(path, 1500, 12)
+    compare_sentencepiece(path, n_texts, 12)
 
 
 def test_word_models_are_refused_by_name(corpus, scratch):
@@ -170,11 +175,11 @@ def test_word_models_are_refused_by_name(corpus, scratch):
 
 
 @pytest.mark.parametrize("name", ["tekken_240718.json", "tekken_240911.json"])
-def test_tekken(name):
+def test_tekken(name, n_texts):
     path = mistral_file(name)
     tekken = pytest.importorskip("mistral_common.tokens.tokenizers.tekken")
     theirs = tekken.Tekkenizer.from_file(path)
-    lines = texts(N_TEXTS, 13, ["<s>", "</s>", "[INST]", "[/INST]", "<unk>", "<SPECIAL_20>", "[TOOL_CALLS]"])
+    lines = texts(n_texts, 13, ["<s>", "</s>", "[INST]", "[/INST]", "<unk>", "<SPECIAL_20>", "[TOOL_CALLS]"])
     first = theirs.num_special_tokens
     compare(path, lines, lambda s: theirs.encode(s, bos=False, eos=False), theirs.decode, theirs.n_words, 13, first)
     same(lines[:50], encode(path, lines[:50], "--add_special_tokens"), [theirs.encode(s, bos=True, eos=False) for s in lines[:50]])
@@ -249,13 +254,13 @@ def write_tiktoken(directory, ranks, model_type, **config):
 
 
 @pytest.mark.parametrize("model_type", TIKTOKEN)
-def test_tiktoken(model_type, scratch):
+def test_tiktoken(model_type, scratch, n_texts):
     expression, vocabulary, n = TIKTOKEN[model_type]
     ranks = ranks_of(vocabulary, n)
     write_tiktoken(scratch, ranks, model_type)
     theirs = tiktoken.Encoding(model_type, pat_str=expression, mergeable_ranks=ranks, special_tokens={})
     form = (lambda s: unicodedata.normalize("NFC", s)) if model_type == "qwen" else (lambda s: s)
-    lines = texts(1500, 15, ["<|eot_id|>", "<|im_end|>"])
+    lines = texts(n_texts, 15, ["<|eot_id|>", "<|im_end|>"])
     compare(scratch, lines, lambda s: theirs.encode(form(s), disallowed_special=()), theirs.decode, n, 15)
 
 
@@ -312,20 +317,20 @@ def test_gguf_expected_tokens(name):
     assert not wrong, f"{len(wrong)} of {len(lines)} differ, as {wrong[0]!r}"
 
 
-# name: Unigram, the unknown token, a space before the text and one for many, texts
+# name: Unigram, the unknown token, a space before the text and one for many
 SENTENCEPIECE_KINDS = {
-    "llama-spm": (False, 0, True, False, N_TEXTS),
-    "baichuan": (False, 0, True, False, 1500),
-    "phi-3": (False, 0, True, False, 1500),
-    "nomic-bert-moe": (True, 3, True, True, N_TEXTS),
+    "llama-spm": (False, 0, True, False),
+    "baichuan": (False, 0, True, False),
+    "phi-3": (False, 0, True, False),
+    "nomic-bert-moe": (True, 3, True, True),
 }
 
 
 @pytest.mark.parametrize("name", SENTENCEPIECE_KINDS)
-def test_gguf_sentencepiece(name):
+def test_gguf_sentencepiece(name, n_texts):
     """llama and t5 kinds against sentencepiece with the same pieces.  User-defined tokens, which converters add, are
     taken out of the texts: SentencePiece has no added tokens."""
-    unigram, unknown, prefix, extra, n = SENTENCEPIECE_KINDS[name]
+    unigram, unknown, prefix, extra = SENTENCEPIECE_KINDS[name]
     path, g = oracle.ORACLES / f"ggml-vocab-{name}.gguf", gguf_of(name)
     types = [2 if i == unknown else 3 if kind in (2, 4) else kind for i, kind in enumerate(g.types)]
     pieces = zip(g.tokens, g.scores, types)
@@ -333,7 +338,7 @@ def test_gguf_sentencepiece(name):
         model_proto=model_proto(pieces, unigram, 6 in types, prefix, extra, g.charsmap)
     )
     defined = [t for t, kind in zip(g.tokens, g.types) if kind == 4]
-    lines = [t for t in texts(n, 16, g.tokens[:20]) if not any(d in t for d in defined)]
+    lines = [t for t in texts(n_texts, 16, g.tokens[:20]) if not any(d in t for d in defined)]
     ours = encode(path, lines)
     same(lines, ours, [theirs.encode(line) for line in lines])
     lists = [[i for i in ids if g.types[i] != 4] for ids in shuffled(ours, len(g.tokens), 16)]
@@ -341,12 +346,12 @@ def test_gguf_sentencepiece(name):
 
 
 @pytest.mark.parametrize("name", ["gpt-2", "gpt-neox", "llama-bpe", "qwen2", "command-r", "starcoder", "deepseek-coder", "gemma-4"])
-def test_gguf_as_tokenizer_json(name):
+def test_gguf_as_tokenizer_json(name, n_texts):
     """The table of pre names against the pipelines of the models' tokenizer.json."""
     theirs, special = oracle.family(name)
     # gpt-neox's file has no pre name: mpt's has, with the same vocabulary.
     path = oracle.ORACLES / f"ggml-vocab-{'mpt' if name == 'gpt-neox' else name}.gguf"
-    lines = texts(1500, 17, special[:50])
+    lines = texts(n_texts, 17, special[:50])
     ours = encode(path, lines, "--parse_special")
     same(lines, ours, [e.ids for e in theirs.encode_batch(lines, add_special_tokens=False)])
     lists = shuffled(ours, theirs.get_vocab_size(), 17)
