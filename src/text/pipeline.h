@@ -165,6 +165,9 @@ struct tri_tokenizer {
     /* The model is a BPE over raw bytes: its pieces were taken out of the byte-level alphabet when
      * loaded, and a BYTE_LEVEL pre-tokenizer, then the last, splits but does not map. */
     bool raw_bytes;
+    /* By id, or NULL: tokens whose text stands as it is where others are in the byte-level
+     * alphabet, as GGUF has its special and user-defined ones. */
+    const uint8_t *literal;
     tri_model_kind model;
     union {
         struct tri_bpe *bpe;

@@ -165,6 +165,7 @@ static tri_status fill_decoded(tri_tokenizer *t, tri_error *err) {
         size_t n;
         decoded[i] = t->tokens[i];
         if (kind == TRI_DECODE_BYTES || !t->tokens[i].ptr) continue;
+        if (t->literal && t->literal[i]) continue;
         if (!tri_byte_level_undo(t->tokens[i], at, &n)) continue;
         decoded[i] = (tri_str){at, n};
         at += n;

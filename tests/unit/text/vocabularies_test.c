@@ -184,7 +184,10 @@ static void gguf(void **state) {
     expect_ids(t, TRI_STR("hell!"), NULL, (int32_t[]){259, 264, 265, 3 + '!'}, 4);
     /* A control token's text stays text: its characters have no pieces here. */
     expect_ids(t, TRI_STR("<s>"), NULL, (int32_t[]){259, 3 + '<', 3 + 's', 3 + '>'}, 4);
-    expect_text(t, (int32_t[]){1, 268, 259, 3 + 0xC3, 3 + 0xA9}, 5, TRI_STR("hello \xC3\xA9"));
+    /* Control and unknown tokens stand as they are written, and after one the next word keeps its
+     * space: so llama.cpp's detokenizer (src/llama-vocab.cpp). */
+    expect_text(t, (int32_t[]){1, 268, 259, 3 + 0xC3, 3 + 0xA9}, 5, TRI_STR("<s> hello \xC3\xA9"));
+    expect_text(t, (int32_t[]){268, 0, 2, 268}, 4, TRI_STR("hello<unk></s> hello"));
     tri_tokenizer_close(t);
 
     t = open_at(CORPUS "gguf_vocab/gemma4");
