@@ -12,6 +12,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import harness
 import tokenizer_oracle as oracle
@@ -372,6 +373,27 @@ def test_gguf_special_tokens_are_text(name):
     g = gguf_of(name)
     special = [i for i, kind in enumerate(g.types) if kind in (2, 3, 4)]
     same(special, decode(oracle.ORACLES / f"ggml-vocab-{name}.gguf", [[i] for i in special]), [g.tokens[i] for i in special])
+
+
+def test_gguf_bert(n_texts):
+    """Any character that Python's Unicode has.  The package stands at Unicode 8 and 9: it differs where a text has a
+    character that is newer or whose category changed since, and only by those."""
+    path = oracle.ORACLES / "ggml-vocab-bert-bge.gguf"
+    theirs, special = oracle.bert_tokenizer()
+    theirs.encode_special_tokens = True
+    package = lambda lines: [e.ids for e in theirs.encode_batch(lines, add_special_tokens=False)]
+    words = Tokenizer(models.WordPiece(oracle.bert_vocabulary(), unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = oracle.Texts(18, special, without=())
+    lines = [made.text() for _ in range(n_texts)]
+    ours = encode(path, lines)
+    same(lines, ours, [e.ids for e in words.encode_batch([oracle.bert_words(line) for line in lines])])
+    differing = [line for line, a, b in zip(lines, ours, package(lines)) if a != b]
+    older = ["".join(c for c in line if c not in oracle.newer_properties()) for line in differing]
+    assert all(a != b for a, b in zip(differing, older))
+    same(older, encode(path, older), package(older))
+    lists = shuffled(ours, theirs.get_vocab_size(), 18)
+    same(lists, decode(path, lists), theirs.decode_batch(lists, skip_special_tokens=False))
 
 
 def test_gguf_kinds_are_refused_by_name(scratch):
