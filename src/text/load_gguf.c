@@ -260,6 +260,7 @@ static tri_status add_bpe_frame(
     const tri_gguf_vocab *v, const tri_pre_rules *rules, tri_error *err) {
     bool bos = rules->flags & TRI_PRE_ADD_BOS, eos = false;
     int32_t bos_id = rules->flags & TRI_PRE_CHARACTERS ? -1 : 11, eos_id = bos_id;
+    if (rules->flags & TRI_PRE_NO_BOS) bos_id = -1;
     TRI_TRY(tri_gguf_read_bool(v->g, "tokenizer.ggml.add_bos_token", &bos, err));
     TRI_TRY(tri_gguf_read_bool(v->g, "tokenizer.ggml.add_eos_token", &eos, err));
     TRI_TRY(tri_gguf_vocab_id(v, "bos_token_id", &bos_id, err));

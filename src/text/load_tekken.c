@@ -174,7 +174,7 @@ static tri_status load(
     TRI_TRY(tri_ranks_init(&ranks, t, k.n_ids, k.n_specials, k.n_ids - k.n_specials, err));
     TRI_TRY(read_specials(&k, &ranks, &bos_id, err));
     TRI_TRY(read_vocab(&k, &ranks, r, err));
-    return tri_ranks_finish(&ranks, k.pattern, bos_id, err);
+    return tri_ranks_finish(&ranks, k.pattern, &bos_id, bos_id >= 0, err);
 }
 
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err) {

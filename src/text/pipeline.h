@@ -212,7 +212,10 @@ int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text);
 
 tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err);
-tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err);
+/* tokenizer_config: the text of tokenizer_config.json, whose add_bos_token and add_eos_token say
+ * what stands around a text; may be empty. */
+tri_status tri_load_sentencepiece(
+    tri_tokenizer *t, tri_str file, tri_str tokenizer_config, tri_error *err);
 /* A tokenizer.model is one or the other. */
 bool tri_is_tiktoken(tri_str file);
 /* model_type: config.json's, which decides the expression; NULL: unknown.  tokenizer_config: the

@@ -75,7 +75,9 @@ static tri_status check(const tri_ranks *r, tri_error *err) {
     return TRI_OK;
 }
 
-tri_status tri_ranks_finish(tri_ranks *r, tri_str expression, int32_t bos_id, tri_error *err) {
+tri_status tri_ranks_finish(
+    tri_ranks *r, tri_str expression, const int32_t *prefix, int32_t n_prefix, tri_error *err) {
+    TRI_ASSERT(n_prefix < TRI_MAX_TEMPLATE);
     tri_tokenizer *t = r->t;
     TRI_TRY(check(r, err));
     tri_pre_tokenizer *split = &t->pre_tokenizers[t->n_pre_tokenizers];
@@ -93,8 +95,9 @@ tri_status tri_ranks_finish(tri_ranks *r, tri_str expression, int32_t bos_id, tr
     for (int32_t id = 0; id < r->n_ids; id++)
         ranks[id] = r->pieces[id].ptr ? id : -1;
     TRI_TRY(tri_bpe_derive_merges(t->bpe, ranks, &t->arena, err));
-    if (bos_id < 0) return TRI_OK;
-    t->single[t->n_single++] = (tri_template_item){.id = bos_id};
+    if (n_prefix == 0) return TRI_OK;
+    for (int32_t i = 0; i < n_prefix; i++)
+        t->single[t->n_single++] = (tri_template_item){.id = prefix[i]};
     t->single[t->n_single++] = (tri_template_item){.id = -1};
     return TRI_OK;
 }

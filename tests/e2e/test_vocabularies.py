@@ -166,6 +166,27 @@ def test_trained_models(name, corpus, scratch, n_texts):
     compare_sentencepiece(path, n_texts, 12)
 
 
+def test_configured_bos_and_eos(scratch):
+    """tokenizer_config.json's add_bos_token and add_eos_token, as transformers 4.57.1's LlamaTokenizer, which gave
+    these ids on these files: 1 is <s>, 2 is </s>."""
+    (scratch / "tokenizer.model").write_bytes(mistral_file("tokenizer.model.v1").read_bytes())
+    a = sentencepiece.SentencePieceProcessor(model_file=str(scratch / "tokenizer.model")).encode("a")
+    config = scratch / "tokenizer_config.json"
+    for settings, ids in (
+        ({}, [1, *a]),
+        ({"add_bos_token": True, "add_eos_token": None}, [1, *a]),
+        ({"add_bos_token": False}, a),
+        ({"add_eos_token": True}, [1, *a, 2]),
+        ({"add_bos_token": False, "add_eos_token": True}, [*a, 2]),
+        ({"add_eos_token": True, "bos_token": {"content": "</s>"}, "eos_token": "<unk>"}, [2, *a, 0]),
+    ):
+        config.write_text(json.dumps(settings))
+        assert encode(scratch, ["a"], "--add_special_tokens") == [ids], settings
+        assert encode(scratch / "tokenizer.model", ["a"]) == [a]
+    config.write_text('{"add_bos_token": 1}')
+    assert 'tokenizer_config.json: "add_bos_token"' in harness.refused("tokenize", scratch, stdin="a")
+
+
 def test_word_models_are_refused_by_name(corpus, scratch):
     path = scratch / "tokenizer.model"
     train(corpus, path, model_type="word")
@@ -277,6 +298,9 @@ def test_tiktoken_special_tokens(scratch):
     n = 128000
     write_tiktoken(scratch, ranks_of("gpt-2", n), "llama")
     assert encode(scratch, ["<|eot_id|>"], "--parse_special", "--add_special_tokens") == [[n, n + 9]]
+    n = 151329  # [gMASK]<sop> before all, as zai-org/glm-4-9b-chat's ChatGLM4Tokenizer
+    write_tiktoken(scratch, ranks_of("gpt-2", n), "chatglm")
+    assert encode(scratch, ["<|user|>", ""], "--parse_special", "--add_special_tokens") == [[n + 2, n + 4, n + 7], [n + 2, n + 4]]
     n = 50256
     write_tiktoken(scratch, ranks_of("gpt-2", n), "unheard_of")
     assert encode(scratch, ["<|endoftext|>"], "--parse_special") == [[n]]  # known by its number of ranks
@@ -394,6 +418,43 @@ def test_gguf_bert(n_texts):
     same(older, encode(path, older), package(older))
     lists = shuffled(ours, theirs.get_vocab_size(), 18)
     same(lists, decode(path, lists), theirs.decode_batch(lists, skip_special_tokens=False))
+
+
+def write_gguf(path, pre, tokens, **settings):
+    """A byte-level vocabulary without merges: the byte alphabet, then tokens of (text, type)."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list([*byte_alphabet(), *(text for text, _ in tokens)])
+    writer.add_token_types([1] * 256 + [kind for _, kind in tokens])
+    writer.add_token_merges(["a b"])
+    for name, value in settings.items():
+        getattr(writer, "add_" + name)(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def test_gguf_frames(scratch):
+    """What stands around a text is what the file says, as in llama.cpp: for GLM-4, whose chats begin with what their
+    template writes, no bos that the file does not name."""
+    path = scratch / "x.gguf"
+    a = list(byte_alphabet()).index("a")
+    tokens = [("[gMASK]", 3), ("<sop>", 3), ("\xf6", 4)]
+    for pre, settings, ids in (
+        ("glm4", {}, [a]),
+        ("glm4", {"bos_token_id": 256}, [a]),
+        ("glm4", {"add_bos_token": True}, [a]),
+        ("glm4", {"add_bos_token": True, "bos_token_id": 256, "add_eos_token": True, "eos_token_id": 257}, [256, a, 257]),
+        ("chatglm-bpe", {"add_bos_token": True}, [a]),
+        ("gpt-2", {"add_bos_token": True}, [11, a]),
+    ):
+        write_gguf(path, pre, tokens, **settings)
+        assert encode(path, ["a"], "--add_special_tokens") == [ids], (pre, settings)
+        assert encode(path, ["[gMASK]<sop>a"], "--parse_special") == [[256, 257, a]]
+        assert encode(path, ["\xf6"]) == [[258]] and decode(path, [[258, 256]]) == ["\xf6[gMASK]"]
 
 
 def test_gguf_kinds_are_refused_by_name(scratch):

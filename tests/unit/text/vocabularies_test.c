@@ -157,8 +157,10 @@ static void refusals(void **state) {
     tri_tokenizer *t = calloc(1, sizeof *t);
     tri_arena_init(&t->arena, 1 << 20);
     assert_int_equal(
-        tri_load_sentencepiece(t, TRI_STR("\x0a\xff\xff\xff\xff\x03"), &err), TRI_E_FORMAT);
-    assert_int_equal(tri_load_sentencepiece(t, TRI_STR("\x12\x00"), &err), TRI_E_FORMAT);
+        tri_load_sentencepiece(t, TRI_STR("\x0a\xff\xff\xff\xff\x03"), (tri_str){0}, &err),
+        TRI_E_FORMAT);
+    assert_int_equal(
+        tri_load_sentencepiece(t, TRI_STR("\x12\x00"), (tri_str){0}, &err), TRI_E_FORMAT);
     assert_int_equal(tri_load_tiktoken(t, TRI_STR("YQ== 0\nYg== 5\n"), "gpt2", (tri_str){0}, &err),
         TRI_E_FORMAT);
     assert_int_equal(
