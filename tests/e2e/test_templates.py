@@ -190,6 +190,26 @@ def test_hostile_templates_end(engine, source):
     assert "error" in got
 
 
+@pytest.mark.parametrize(
+    "source, opened",
+    [
+        ("{% if 1 %}x", "line 1, column 4"), ("\n{% for i in x %}y", "line 2, column 4"), ("{% if 1 %}{% else %}x", "line 1, column 4"),
+        ("{% if 1 %}\n{% for x in y %}\n{% endif %}", "line 2, column 4"), ("{% if 1 %}{% if 2 %}{% endif %}", "line 1, column 4"),
+        ("{% if 1 %}{% elif 2 %}{% endfor %}", "line 1, column 4"), ("{% if 1 %}{% for x in y %}{% nope %}", "line 1, column 14"),
+        ("{% for x in y %}{% else %}{% endif %}", "line 1, column 4"), ("{% macro m() %}{% if 1 %}{% endmacro %}", "line 1, column 19"),
+        ("{% set a %}x", "line 1, column 4"), ("{% filter upper %}", "line 1, column 4"), ("{% call f() %}", "line 1, column 4"),
+        ("{% with %}", "line 1, column 4"), ("{% generation %}", "line 1, column 4"), ("{% endif %}", None), ("{% nope %}", None),
+    ],
+)
+def test_tags_that_do_not_match(engine, source, opened):
+    """jinja2's words, and beside them where the block begins."""
+    _, error = jinja_oracle.expected(source, {})
+    message = engine.render(source, {})["error"]
+    place, text = message.split(": ", 1)
+    assert place.startswith(f"line {error.lineno}, ")
+    assert text == str(error) + (f" It begins in {opened}." if opened else "")
+
+
 def test_errors_name_the_place(engine):
     got = engine.render("line one\n{{ 'é' }} {{ missing.x }}", {})
     assert got["error"] == "line 2, column 21: 'missing' is undefined"

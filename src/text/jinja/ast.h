@@ -113,6 +113,8 @@ typedef struct jj_node {
     uint8_t kind, op;
     bool flag;
     uint16_t height; /* of the expression below */
+    bool constant;   /* of an expression: nothing in it hangs on the inputs */
+    bool slices;     /* a slice is in it */
     uint32_t at;     /* byte of the source */
     struct jj_node *a, *b, *c, *d;
     int32_t n; /* of list */

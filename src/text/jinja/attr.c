@@ -256,11 +256,22 @@ static jj_value slice_list(jj_vm *vm, jj_value v, int64_t start, int64_t step, i
     return v.kind == JJ_TUPLE ? jj_of_tuple(list) : jj_of_list(list);
 }
 
+static bool is_index(jj_value v) {
+    return v.kind == JJ_NONE || v.kind == JJ_BOOL || v.kind == JJ_INT || v.kind == JJ_BIG;
+}
+
+static bool has_slices(jj_value v) {
+    return v.kind == JJ_STR || v.kind == JJ_LIST || v.kind == JJ_TUPLE || v.kind == JJ_RANGE;
+}
+
 jj_value jj_slice(jj_vm *vm, jj_value v, jj_value from, jj_value to, jj_value by) {
     bounds b;
     if (v.kind == JJ_UNDEFINED) return jj_fail_undefined(vm, v);
+    if (vm->folding && !(has_slices(v) && is_index(from) && is_index(to) && is_index(by))) {
+        return jj_undefined_hint(vm, "a slice of what has none");
+    }
     if (v.kind == JJ_DICT) return jj_fail(vm, "unhashable type: 'slice'");
-    if (v.kind != JJ_STR && v.kind != JJ_LIST && v.kind != JJ_TUPLE && v.kind != JJ_RANGE) {
+    if (!has_slices(v)) {
         return jj_fail(vm, "'%s' object is not subscriptable",
             v.kind == JJ_NONE ? "NoneType" : jj_type_name(v));
     }

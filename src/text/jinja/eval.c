@@ -86,7 +86,9 @@ static jj_value eval_slice(jj_vm *vm, const jj_node *node) {
 }
 
 static jj_value eval_cond(jj_vm *vm, const jj_node *node) {
-    jj_value test = jj_eval(vm, node->b);
+    /* Folded (below) when the test is a constant and so is what it chooses. */
+    bool folds = node->c && node->c->constant;
+    jj_value test = folds ? jj_eval_printed(vm, node->b) : jj_eval(vm, node->b);
     JJ_TRY(test);
     if (jj_truth(vm, test)) return jj_eval(vm, node->a);
     if (node->c) return jj_eval(vm, node->c);
@@ -326,12 +328,59 @@ static jj_value eval_node(jj_vm *vm, const jj_node *node) {
     }
 }
 
-jj_value jj_eval(jj_vm *vm, const jj_node *node) {
-    if (node->kind == JJ_N_CONST) return node->value;
-    if (!jj_step(vm, 1) || !jj_enter(vm)) return jj_error();
+/* What jinja2 can write into the code that it makes of a template. */
+static bool is_literal(jj_value v) {
+    switch ((jj_kind)v.kind) {
+    case JJ_NONE:
+    case JJ_BOOL:
+    case JJ_INT:
+    case JJ_BIG:
+    case JJ_FLOAT:
+    case JJ_STR:
+    case JJ_RANGE:
+        return true;
+    case JJ_LIST:
+    case JJ_TUPLE:
+        for (size_t i = 0; i < v.as.list->n; i++)
+            if (!is_literal(v.as.list->items[i])) return false;
+        return true;
+    case JJ_DICT:
+        for (size_t i = 0; i < v.as.dict->n; i++) {
+            const jj_entry *e = &v.as.dict->entries[i];
+            if (!is_literal(e->key) || !is_literal(e->value)) return false;
+        }
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* jinja2 computes constant expressions when it compiles, and subscripts them by other rules than
+ * the code it makes: there a slice of what has none, (2.5)[:2], is undefined and no error.  Where
+ * the result can be written into the code, or is printed, that is what counts. */
+static __attribute__((noinline)) jj_value eval_folded(
+    jj_vm *vm, const jj_node *node, bool is_printed) {
+    if (vm->folding) return eval_node(vm, node);
+    vm->folding = true;
     jj_value v = eval_node(vm, node);
+    vm->folding = false;
+    return vm->rc || is_printed || is_literal(v) ? v : eval_node(vm, node);
+}
+
+static jj_value eval_any(jj_vm *vm, const jj_node *node, bool is_printed) {
+    if (!jj_step(vm, 1) || !jj_enter(vm)) return jj_error();
+    jj_value v =
+        node->constant && node->slices ? eval_folded(vm, node, is_printed) : eval_node(vm, node);
     jj_leave(vm);
     return vm->rc ? jj_error() : v;
+}
+
+jj_value jj_eval(jj_vm *vm, const jj_node *node) {
+    return node->kind == JJ_N_CONST ? node->value : eval_any(vm, node, false);
+}
+
+jj_value jj_eval_printed(jj_vm *vm, const jj_node *node) {
+    return node->kind == JJ_N_CONST ? node->value : eval_any(vm, node, true);
 }
 
 /* ---- assignment ---- */

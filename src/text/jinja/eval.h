@@ -10,6 +10,7 @@
 typedef enum jj_flow { JJ_GO_ON, JJ_BROKE, JJ_CONTINUED, JJ_FAILED } jj_flow;
 
 jj_value jj_eval(jj_vm *vm, const jj_node *node);
+jj_value jj_eval_printed(jj_vm *vm, const jj_node *node); /* of {{ }} as a whole */
 jj_flow jj_run_block(jj_vm *vm, const jj_block *block);
 bool jj_enter_scope(jj_vm *vm, const jj_scope *scope); /* loads its variables */
 jj_activation *jj_activate(jj_vm *vm, const jj_function *function, jj_activation *outer);

@@ -338,7 +338,7 @@ static jj_flow run_output(jj_vm *vm, const jj_node *node) {
             jj_put(vm, vm->out, part->value.as.s->ptr, part->value.as.s->n, false);
             continue;
         }
-        jj_value v = jj_eval(vm, part);
+        jj_value v = jj_eval_printed(vm, part);
         if (jj_is_error(v)) return JJ_FAILED;
         jj_put_value(vm, vm->out, v);
     }

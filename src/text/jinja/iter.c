@@ -321,6 +321,7 @@ static int next_of_str(jj_vm *vm, jj_iter *it, jj_value *v) {
     it->i += (int64_t)n;
     jj_str *one = jj_sub(vm, s, at, at + n);
     if (one && one == s) one = jj_str_copy(vm, s);
+    if (one) one->markup = false; /* Markup is no exception: its characters are plain text */
     *v = jj_of_str(one);
     return failed_or(vm, 1);
 }

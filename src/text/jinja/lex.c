@@ -35,7 +35,7 @@ void tri_jinja_place(tri_str text, size_t at, int32_t *line, int32_t *column) {
 }
 
 tri_status jj_syntax(tri_error *err, tri_str source, size_t at, const char *format, ...) {
-    char message[256];
+    char message[512];
     int32_t line, column;
     va_list args;
     va_start(args, format);

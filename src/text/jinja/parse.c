@@ -1,13 +1,50 @@
 /* parse.c - statements. */
 #include "text/jinja/parse.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "text/jinja/program.h"
 #include "text/jinja/vm.h"
 
 enum { MAX_BLOCKS = 100 }; /* nested statements */
 
 static tri_status parse_block(jj_parser *p, const char *const *ends, jj_block *block);
+
+static bool is_among(const char *const *names, tri_str name) {
+    for (; names && *names; names++)
+        if (tri_str_is(name, *names)) return true;
+    return false;
+}
+
+/* A tag that is not known here, or (name NULL) the end of the template: jinja2's words for it, and
+ * where the block began that is open. */
+static tri_status fail_tag(jj_parser *p, uint32_t at, const tri_str *name) {
+    char wanted[128] = "", what[128] = "Unexpected end of template.";
+    const jj_open_tag *open = p->open;
+    bool expected = false;
+    if (name) {
+        snprintf(what, sizeof what, "Encountered unknown tag '%.*s'.",
+            (int)(name->len < 60 ? name->len : 60), name->ptr);
+    }
+    if (!open) return jj_parser_fail(p, at, "%s", what);
+    for (const jj_open_tag *tag = open; name && tag; tag = tag->outer)
+        expected = expected || is_among(tag->ends, *name);
+    for (const char *const *end = open->ends; *end; end++) {
+        size_t n = strlen(wanted);
+        snprintf(wanted + n, sizeof wanted - n, "%s'%s'", n ? " or " : "", *end);
+    }
+    int32_t line, column;
+    tri_jinja_place(p->src, open->at, &line, &column);
+    return jj_parser_fail(p, at,
+        "%s %s %s. The innermost block that needs to be closed is '%.*s'. It begins in line "
+        "%" PRId32 ", column %" PRId32 ".",
+        what,
+        expected ? "You probably made a nesting mistake. Jinja is expecting this tag, but "
+                   "currently looking for"
+                 : "Jinja was looking for the following tags:",
+        wanted, (int)open->name.len, open->name.ptr, line, column);
+}
 
 /* The body of a statement up to one of the end tags (their names NULL-terminated), which stays for
  * the caller. */
@@ -19,13 +56,10 @@ static tri_status parse_body(jj_parser *p, const char *const *ends, jj_block *bl
         return jj_parser_fail(p, p->at->at, "statements nested more than %d deep", MAX_BLOCKS);
     }
     p->depth++;
+    p->open->ends = ends;
     TRI_TRY(parse_block(p, ends, block));
     p->depth--;
-    if (p->at->kind == JJ_T_END) {
-        return jj_parser_fail(p, p->at->at,
-            "Unexpected end of template. Jinja was looking for the following tags: '%s'.", ends[0]);
-    }
-    return TRI_OK;
+    return p->at->kind == JJ_T_END ? fail_tag(p, p->at->at, NULL) : TRI_OK;
 }
 
 static tri_status parse_whole_body(jj_parser *p, const char *end, jj_block *block) {
@@ -234,11 +268,7 @@ static tri_status parse_autoescape(jj_parser *p, uint32_t at, jj_node **node) {
     return parse_whole_body(p, "endautoescape", &(*node)->body);
 }
 
-static tri_status parse_statement(jj_parser *p, jj_node **node) {
-    uint32_t at = p->at->at;
-    tri_str tag;
-    if (p->at->kind != JJ_T_NAME) return jj_parser_fail(p, at, "tag name expected");
-    TRI_TRY(jj_expect_name(p, &tag));
+static tri_status parse_tag(jj_parser *p, tri_str tag, uint32_t at, jj_node **node) {
     if (tri_str_is(tag, "set")) return parse_set(p, at, node);
     if (tri_str_is(tag, "if")) return parse_if(p, at, node);
     if (tri_str_is(tag, "for")) return parse_for(p, at, node);
@@ -266,15 +296,22 @@ static tri_status parse_statement(jj_parser *p, jj_node **node) {
     if (tri_str_is(tag, "block")) {
         return jj_parser_fail(p, at, "blocks (of template inheritance) are not supported");
     }
-    return jj_parser_fail(
-        p, at, "Encountered unknown tag '%.*s'.", (int)(tag.len < 60 ? tag.len : 60), tag.ptr);
+    p->open = p->open->outer;
+    return fail_tag(p, at, &tag);
+}
+
+static tri_status parse_statement(jj_parser *p, jj_node **node) {
+    jj_open_tag open = {.at = p->at->at, .outer = p->open};
+    if (p->at->kind != JJ_T_NAME) return jj_parser_fail(p, open.at, "tag name expected");
+    TRI_TRY(jj_expect_name(p, &open.name));
+    p->open = &open;
+    tri_status rc = parse_tag(p, open.name, open.at, node);
+    p->open = open.outer;
+    return rc;
 }
 
 static bool at_end_tag(const jj_parser *p, const char *const *ends) {
-    for (; ends && *ends; ends++) {
-        if (jj_at_name(p, *ends)) return true;
-    }
-    return false;
+    return p->at->kind == JJ_T_NAME && is_among(ends, p->at->text);
 }
 
 /* Texts and {{ }} that follow each other become one OUTPUT. */

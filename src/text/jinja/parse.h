@@ -12,13 +12,21 @@ tri_status jj_parse(
 
 enum { JJ_MAX_HEIGHT = 200 }; /* Python refuses more than that many nested brackets, too */
 
+typedef struct jj_open_tag { /* a statement that is being read, and the ones around it */
+    tri_str name;
+    uint32_t at;
+    const char *const
+        *ends; /* what its body may end with, NULL-terminated; NULL: it is not there */
+    struct jj_open_tag *outer;
+} jj_open_tag;
+
 typedef struct jj_parser {
     tri_str src;
     const jj_token *at;
     tri_arena *arena;
     tri_error *err;
     int32_t depth;
-    jj_node *filter_body; /* unused by expressions outside blocks */
+    jj_open_tag *open; /* the innermost */
 } jj_parser;
 
 typedef struct jj_nodes {

@@ -9,7 +9,7 @@
 #include "text/jinja/parse.h"
 
 tri_status jj_parser_fail(jj_parser *p, uint32_t at, const char *format, ...) {
-    char message[256];
+    char message[512];
     va_list args;
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);

@@ -137,6 +137,47 @@ static tri_status resolve_call(resolver *r, const frame *f, jj_call *call) {
     return resolve_expr(r, f, call->star_star);
 }
 
+typedef struct traits {
+    bool constant, slices;
+} traits;
+
+static void add_traits(traits *t, const jj_node *child) {
+    if (!child) return;
+    t->constant = t->constant && child->constant;
+    t->slices = t->slices || child->slices;
+}
+
+/* These look at the context, and jinja2 leaves them to the rendering. */
+static bool is_of_context(const jj_builtin *builtin) {
+    static const char *const names[] = {
+        "map", "select", "reject", "selectattr", "rejectattr", "random"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(builtin->name, names[i])) return true;
+    return false;
+}
+
+/* After the children's: what eval.c folds. */
+static void set_traits(jj_node *node) {
+    traits t = {.constant = true, .slices = node->kind == JJ_N_SLICE};
+    bool called = node->kind == JJ_N_FILTER || node->kind == JJ_N_TEST;
+    if (called) t.constant = node->a && node->builtin && !is_of_context(node->builtin);
+    if (node->kind == JJ_N_CALL) t.constant = false;
+    add_traits(&t, node->a);
+    add_traits(&t, node->b);
+    add_traits(&t, node->c);
+    add_traits(&t, node->d);
+    for (int32_t i = 0; i < node->n; i++)
+        add_traits(&t, node->list[i]);
+    for (int32_t i = 0; i < node->call.n; i++)
+        add_traits(&t, node->call.args[i]);
+    for (int32_t i = 0; i < node->call.n_named; i++)
+        add_traits(&t, node->call.named[i]);
+    add_traits(&t, node->call.star);
+    add_traits(&t, node->call.star_star);
+    node->constant = t.constant;
+    node->slices = t.slices;
+}
+
 static tri_status resolve_expr(resolver *r, const frame *f, jj_node *node) {
     if (!node) return TRI_OK;
     if (node->kind == JJ_N_NAME || node->kind == JJ_N_NSREF) {
@@ -157,7 +198,9 @@ static tri_status resolve_expr(resolver *r, const frame *f, jj_node *node) {
     TRI_TRY(resolve_expr(r, f, node->d));
     for (int32_t i = 0; i < node->n; i++)
         TRI_TRY(resolve_expr(r, f, node->list[i]));
-    return resolve_call(r, f, &node->call);
+    TRI_TRY(resolve_call(r, f, &node->call));
+    set_traits(node);
+    return TRI_OK;
 }
 
 static tri_status resolve_target(resolver *r, const frame *f, jj_node *target) {

@@ -34,6 +34,7 @@ typedef struct jj_vm {
     jj_activation *variables;
     jj_inputs user, model;
     int64_t now_s;
+    bool folding; /* a slice of what has none is undefined: eval.c, eval_folded */
 } jj_vm;
 
 enum { JJ_LEVELS_PER_CALL = 10 };
