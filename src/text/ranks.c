@@ -75,6 +75,16 @@ static tri_status check(const tri_ranks *r, tri_error *err) {
     return TRI_OK;
 }
 
+static tri_status check_twins(const tri_ranks *r, tri_error *err) {
+    for (int32_t rank = 0; rank < r->n_ranks; rank++) {
+        int32_t found = tri_bpe_find(r->t->bpe, r->pieces[r->first_id + rank]) - r->first_id;
+        if (found == rank) continue;
+        return TRI_FAIL(err, TRI_E_FORMAT, "ranks %d and %d have the same bytes",
+            found < rank ? found : rank, found < rank ? rank : found);
+    }
+    return TRI_OK;
+}
+
 tri_status tri_ranks_finish(
     tri_ranks *r, tri_str expression, const int32_t *prefix, int32_t n_prefix, tri_error *err) {
     TRI_ASSERT(n_prefix < TRI_MAX_TEMPLATE);
@@ -90,6 +100,7 @@ tri_status tri_ranks_finish(
     TRI_TRY(tri_bpe_create(&t->bpe,
         &(tri_bpe_config){.n_pieces = r->n_ids, .bytes = true, .ignore_merges = true, .unk_id = -1},
         r->pieces, &t->arena, err));
+    TRI_TRY(check_twins(r, err));
     int32_t *ranks = TRI_NEW_N(&t->arena, int32_t, r->n_ids);
     if (!ranks) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d ranks", r->n_ids);
     for (int32_t id = 0; id < r->n_ids; id++)

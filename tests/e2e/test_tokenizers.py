@@ -117,7 +117,9 @@ def small_texts():
     r = random.Random(3)
     words = CORPUS.split() + ["<s>", "<tok>", " <tok> ", "[X]", "a<tok>b", "tok", "Tok", "toks", "  ", "a  b", " "]
     plain = [" ".join(r.choice(words) for _ in range(r.randrange(1, 9))) for _ in range(SMALL // 2)]
-    return ["", " ", "  ", "a", " a", "a ", "▁", "<s>", "ab<s>", "<s>ab", "\x00"] + plain + [
+    # Text whose first character another number of bytes stands for when it is normalised.
+    grown = [c + rest for c in ("\ufb01", "\U0002f894", "\u00e9", "e\u0301", "\u0958", "\u4e2d", "\u0130", "\ufdfa") for rest in ("", " a", "bab", "\u0323b")]
+    return ["", " ", "  ", "a", " a", "a ", "▁", "<s>", "ab<s>", "<s>ab", "\x00"] + grown + plain + [
         texts.text() for _ in range(SMALL // 2)
     ]
 
@@ -266,7 +268,12 @@ def add_tokens(t):
 
 @pytest.mark.parametrize("name", NORMALIZERS)
 def test_normalizer(name, scratch, small_texts):
-    for pre in (None, pre_tokenizers.Metaspace(prepend_scheme="first"), pre_tokenizers.ByteLevel(False)):
+    first = pre_tokenizers.Metaspace(prepend_scheme="first")
+    words = pre_tokenizers.Split("b", "isolated")
+    for pre in (
+        None, first, pre_tokenizers.ByteLevel(False), pre_tokenizers.Sequence([words, first]),
+        pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(False), pre_tokenizers.Digits(True)]),
+    ):
         t = small_bpe(fuse_unk=True)
         t.normalizer = NORMALIZERS[name]
         if pre:
