@@ -215,18 +215,18 @@ static bool in_ranges(const range *ranges, size_t n, uint32_t c) {
     return low < n && ranges[low].first <= c;
 }
 
-bool jj_in_table(jj_table table, uint32_t c) {
+bool tri_jinja_in_table(tri_jinja_table table, uint32_t c) {
 #define IN(ranges) in_ranges(ranges, sizeof ranges / sizeof *ranges, c)
     switch (table) {
-    case JJ_DIGITS:
+    case TRI_JINJA_DIGITS:
         return IN(digits);
-    case JJ_NUMERALS:
+    case TRI_JINJA_NUMERALS:
         return IN(numerals);
-    case JJ_OTHER_LOWER:
+    case TRI_JINJA_OTHER_LOWER:
         return IN(other_lower);
-    case JJ_OTHER_UPPER:
+    case TRI_JINJA_OTHER_UPPER:
         return IN(other_upper);
-    case JJ_CASE_IGNORABLE:
+    case TRI_JINJA_CASE_IGNORABLE:
         return IN(case_ignorable);
     }
 #undef IN
@@ -245,10 +245,10 @@ static const uint32_t *find_multi(const multi *rows, size_t n, uint32_t c) {
     return NULL;
 }
 
-const uint32_t *jj_upper_of(uint32_t c) {
+const uint32_t *tri_jinja_upper_of(uint32_t c) {
     return find_multi(upper, sizeof upper / sizeof *upper, c);
 }
 
-const uint32_t *jj_title_of(uint32_t c) {
+const uint32_t *tri_jinja_title_of(uint32_t c) {
     return find_multi(title, sizeof title / sizeof *title, c);
 }

@@ -6,17 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum jj_table {
-    JJ_DIGITS,        /* Numeric_Type=Digit */
-    JJ_NUMERALS,      /* letters with a numeric value */
-    JJ_OTHER_LOWER,   /* Lowercase, but not Ll */
-    JJ_OTHER_UPPER,   /* Uppercase, but not Lu */
-    JJ_CASE_IGNORABLE /* beside Mn, Me, Cf, Lm and Sk */
-} jj_table;
+typedef enum tri_jinja_table {
+    TRI_JINJA_DIGITS,        /* Numeric_Type=Digit */
+    TRI_JINJA_NUMERALS,      /* letters with a numeric value */
+    TRI_JINJA_OTHER_LOWER,   /* Lowercase, but not Ll */
+    TRI_JINJA_OTHER_UPPER,   /* Uppercase, but not Lu */
+    TRI_JINJA_CASE_IGNORABLE /* beside Mn, Me, Cf, Lm and Sk */
+} tri_jinja_table;
 
-bool jj_in_table(jj_table table, uint32_t c);
+bool tri_jinja_in_table(tri_jinja_table table, uint32_t c);
 /* The up to three characters a mapping to several gives, 0 after the last; NULL: not to several. */
-const uint32_t *jj_upper_of(uint32_t c);
-const uint32_t *jj_title_of(uint32_t c);
+const uint32_t *tri_jinja_upper_of(uint32_t c);
+const uint32_t *tri_jinja_title_of(uint32_t c);
 
 #endif
