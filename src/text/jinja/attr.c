@@ -5,6 +5,7 @@
 #include "text/jinja/iter.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 bool tri_jinja_attr_find(tri_jinja_attr *attr, tri_str name) {
     const tri_jinja_method_def *const tables[] = {tri_jinja_str_methods, tri_jinja_other_methods};
@@ -146,7 +147,7 @@ static tri_jinja_value char_at(tri_jinja_vm *vm, tri_jinja_str *s, int64_t i) {
     size_t at = tri_jinja_str_offset(s, i);
     uint32_t c;
     return tri_jinja_of_str(
-        tri_jinja_sub(vm, s, at, at + tri_jinja_point(s->ptr + at, s->n - at, &c)));
+        tri_jinja_sub(vm, s, at, at + tri_utf8_point(s->ptr + at, s->n - at, &c)));
 }
 
 /* object[key] of Python; MISSING where that raises TypeError or LookupError. */
@@ -251,7 +252,7 @@ static tri_jinja_value slice_str(
     bool ascii = tri_jinja_str_ascii(s);
     for (int64_t i = 0; i < n; i++) {
         uint32_t c;
-        size_t len = tri_jinja_point(s->ptr + at, s->n - at, &c);
+        size_t len = tri_utf8_point(s->ptr + at, s->n - at, &c);
         tri_jinja_put_part(vm, &out, s, at, at + len);
         if (!tri_jinja_step(vm, 1)) return tri_jinja_error();
         if (i + 1 == n) break;
@@ -260,10 +261,10 @@ static tri_jinja_value slice_str(
             continue;
         }
         for (int64_t k = 0; k < step; k++) {
-            at += tri_jinja_point(s->ptr + at, s->n - at, &c);
+            at += tri_utf8_point(s->ptr + at, s->n - at, &c);
         }
-        for (int64_t k = 0; k > step; k--)
-            at = tri_jinja_last_point(s->ptr, at);
+        for (int64_t k = 0; k > step && at > 0; k--)
+            at = tri_utf8_before(s->ptr, at);
     }
     return tri_jinja_out_str(vm, &out);
 }

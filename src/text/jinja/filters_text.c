@@ -6,6 +6,7 @@
 #include "text/jinja/iter.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/strings.h"
+#include "text/utf8.h"
 
 /* The result of a method of v: Markup stays Markup. */
 static tri_jinja_value like(tri_jinja_vm *vm, tri_jinja_value v, tri_jinja_value result) {
@@ -147,7 +148,7 @@ TRI_JINJA_FILTER(f_wordcount) {
     bool inside = false;
     uint32_t c;
     for (size_t i = 0; i < s.as.s->n;) {
-        i += tri_jinja_point(s.as.s->ptr + i, s.as.s->n - i, &c);
+        i += tri_utf8_point(s.as.s->ptr + i, s.as.s->n - i, &c);
         bool word = tri_jinja_is_word(c);
         n += word && !inside;
         inside = word;

@@ -10,6 +10,7 @@
 #include "text/jinja/ops.h"
 #include "text/jinja/tojson.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 TRI_JINJA_FILTER(f_default) {
     TRI_JINJA_UNUSED;
@@ -57,7 +58,7 @@ static bool number_text(tri_jinja_str *s, char *out, size_t room) {
     size_t begin = 0, end = tri_jinja_rstrip(s->ptr, s->n), n = 0;
     uint32_t c;
     while (begin < end) {
-        size_t len = tri_jinja_point(s->ptr + begin, end - begin, &c);
+        size_t len = tri_utf8_point(s->ptr + begin, end - begin, &c);
         if (!tri_jinja_is_space(c)) break;
         begin += len;
     }

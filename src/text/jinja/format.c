@@ -8,6 +8,7 @@
 #include "text/jinja/attr.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/strings.h"
+#include "text/utf8.h"
 
 enum { MAX_PRECISION = 400, MAX_WIDTH = 1 << 20 };
 
@@ -243,7 +244,7 @@ static tri_jinja_value converted(
         if (v.kind == TRI_JINJA_STR && tri_jinja_str_count(v.as.s) == 1) return v;
         if (!tri_jinja_as_int(v, &i)) return tri_jinja_fail(vm, "%%c requires int or char");
         if (i < 0 || i > 0x10FFFF) return tri_jinja_fail(vm, "%%c arg not in range(0x110000)");
-        tri_jinja_put(vm, &out, point, tri_jinja_put_point((uint32_t)i, point), v.plain);
+        tri_jinja_put(vm, &out, point, tri_jinja_put_code((uint32_t)i, point), v.plain);
         return tri_jinja_out_str(vm, &out);
     default:
         if (!strchr("diuoxXeEfFgG", c->type)) {

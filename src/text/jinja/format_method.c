@@ -5,6 +5,7 @@
 #include "text/jinja/format.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/strings.h"
+#include "text/utf8.h"
 
 enum { MAX_WIDTH = 1 << 20 };
 
@@ -49,7 +50,7 @@ static bool read_spec(tri_jinja_vm *vm, tri_jinja_str *s, spec *out) {
     *out = (spec){.number.precision = -1};
     if (s->n) {
         uint32_t c;
-        size_t first = tri_jinja_point(s->ptr, s->n, &c);
+        size_t first = tri_utf8_point(s->ptr, s->n, &c);
         if (is_align(char_of(s, first))) {
             out->fill = (tri_jinja_str){
                 .ptr = s->ptr, .n = first, .n_spans = tri_jinja_str_plain_at(s, 0) ? -1 : 0};
@@ -108,7 +109,7 @@ static tri_jinja_value formatted_number(tri_jinja_vm *vm, tri_jinja_value v, con
     int64_t i;
     if (f->number.type == 'c' && tri_jinja_as_int(v, &i)) {
         if (i < 0 || i > 0x10FFFF) return tri_jinja_fail(vm, "%%c arg not in range(0x110000)");
-        tri_jinja_put(vm, &out, point, tri_jinja_put_point((uint32_t)i, point), v.plain);
+        tri_jinja_put(vm, &out, point, tri_jinja_put_code((uint32_t)i, point), v.plain);
         return tri_jinja_out_str(vm, &out);
     }
     bool float_type = f->number.type && strchr("eEfFgG%", f->number.type);

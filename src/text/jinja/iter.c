@@ -4,6 +4,7 @@
 #include "text/jinja/eval.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 tri_jinja_iter *tri_jinja_iter_new(
     tri_jinja_vm *vm, tri_jinja_iter_kind kind, tri_jinja_value source) {
@@ -323,7 +324,7 @@ static int next_of_str(tri_jinja_vm *vm, tri_jinja_iter *it, tri_jinja_value *v)
     tri_jinja_str *s = it->source.as.s;
     uint32_t c;
     if ((size_t)it->i >= s->n) return 0;
-    size_t at = (size_t)it->i, n = tri_jinja_point(s->ptr + at, s->n - at, &c);
+    size_t at = (size_t)it->i, n = tri_utf8_point(s->ptr + at, s->n - at, &c);
     it->i += (int64_t)n;
     tri_jinja_str *one = tri_jinja_sub(vm, s, at, at + n);
     if (one && one == s) one = tri_jinja_str_copy(vm, s);

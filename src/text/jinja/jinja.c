@@ -2,28 +2,22 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "text/jinja/eval.h"
 #include "text/jinja/lex.h"
 #include "text/jinja/parse.h"
 #include "text/jinja/program.h"
 #include "text/jinja/scope.h"
+#include "text/unicode.h"
 
 enum { MAX_SOURCE_BYTES = 16 << 20 };
 
 /* ---- compile ---- */
 
 static tri_status check_utf8(tri_str text, tri_error *err) {
-    for (size_t at = 0; at < text.len;) {
-        utf8proc_int32_t c;
-        size_t left = text.len - at;
-        utf8proc_ssize_t n = utf8proc_iterate(
-            (const utf8proc_uint8_t *)text.ptr + at, left < 4 ? (utf8proc_ssize_t)left : 4, &c);
-        if (n <= 0) return tri_jinja_syntax(err, text, at, "the template is not UTF-8");
-        at += (size_t)n;
-    }
-    return TRI_OK;
+    size_t n = tri_utf8_valid_prefix(text);
+    if (n == text.len) return TRI_OK;
+    return tri_jinja_syntax(err, text, n, "the template is not UTF-8");
 }
 
 /* Newlines as \n; one at the very end is dropped. */

@@ -7,6 +7,7 @@
 
 #include "text/jinja/program.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 enum { MAX_NESTING = 200 };
 
@@ -71,7 +72,7 @@ static bool has(const lexer *l, size_t at, const char *text) {
 static size_t skip_space(const lexer *l, size_t at) {
     uint32_t c;
     for (size_t n; at < l->src.len; at += n) {
-        n = tri_jinja_point(l->src.ptr + at, l->src.len - at, &c);
+        n = tri_utf8_point(l->src.ptr + at, l->src.len - at, &c);
         if (!tri_jinja_is_space(c)) break;
     }
     return at;
@@ -218,7 +219,7 @@ static tri_status lex_name(lexer *l) {
     uint32_t c;
     bool valid = true;
     while (l->at < l->src.len) {
-        size_t n = tri_jinja_point(l->src.ptr + l->at, l->src.len - l->at, &c);
+        size_t n = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &c);
         if (!tri_jinja_is_word(c)) break;
         if (l->at == begin && c != '_' && !tri_jinja_is_alpha(c)) valid = false;
         l->at += n;
@@ -247,7 +248,7 @@ static tri_status put_escape(lexer *l, const char **at, const char *end, char **
         for (int i = 0; i < 3 && p < end && *p >= '0' && *p <= '7'; i++) {
             c = c * 8 + (uint32_t)(*p++ - '0');
         }
-        *out += tri_jinja_put_point(c, *out);
+        *out += tri_utf8_encode(c, *out);
     } else if (*p == 'x' || *p == 'u' || *p == 'U') {
         int n = *p == 'x' ? 2 : *p == 'u' ? 4 : 8, got = 0;
         uint32_t c = 0;
@@ -258,7 +259,7 @@ static tri_status put_escape(lexer *l, const char **at, const char *end, char **
             return tri_jinja_syntax(l->err, l->src, (size_t)(*at - l->src.ptr), "%s",
                 got < n ? "truncated \\x, \\u or \\U escape" : "illegal Unicode character");
         }
-        *out += tri_jinja_put_point(c >= 0xD800 && c < 0xE000 ? 0xFFFD : c, *out);
+        *out += tri_jinja_put_code(c, *out);
     } else if (*p == 'N') {
         return tri_jinja_syntax(l->err, l->src, (size_t)(*at - l->src.ptr),
             "\\N{...} escapes are not supported: write the character");
@@ -267,7 +268,7 @@ static tri_status put_escape(lexer *l, const char **at, const char *end, char **
         if ((uint8_t)*p >= 0x80) {
             /* jinja2 writes the character as an escape first, whose backslash this one escapes. */
             uint32_t c;
-            p += tri_jinja_point(p, (size_t)(end - p), &c);
+            p += tri_utf8_point(p, (size_t)(end - p), &c);
             *out += snprintf(*out, 12, c < 0x100 ? "x%02x" : c < 0x10000 ? "u%04x" : "U%08x", c);
         } else {
             *(*out)++ = *p++;
@@ -337,7 +338,7 @@ static tri_status lex_operator(lexer *l) {
     if (!op && c && strchr("+-/*%~[](){}><=.:|,;", c)) op = (uint16_t)c;
     if (!op) {
         uint32_t point;
-        size_t n_bytes = tri_jinja_point(l->src.ptr + l->at, l->src.len - l->at, &point);
+        size_t n_bytes = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &point);
         return tri_jinja_syntax(
             l->err, l->src, l->at, "unexpected char '%.*s'", (int)n_bytes, l->src.ptr + l->at);
     }
@@ -362,7 +363,7 @@ static tri_status lex_tag(lexer *l, bool variable) {
         }
         char c = l->src.ptr[l->at];
         uint32_t point;
-        size_t n = tri_jinja_point(l->src.ptr + l->at, l->src.len - l->at, &point);
+        size_t n = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &point);
         if (tri_jinja_is_space(point))
             l->at += n;
         else if (isdigit((unsigned char)c))

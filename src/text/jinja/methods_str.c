@@ -6,6 +6,7 @@
 #include "text/jinja/iter.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/strings.h"
+#include "text/utf8.h"
 
 #define METHOD(name)                                                                               \
     static tri_jinja_value name(                                                                   \
@@ -353,7 +354,7 @@ METHOD(m_expandtabs) {
     if (!tri_jinja_int_arg(vm, v[0], 8, &size)) return tri_jinja_error();
     for (size_t i = 0, n; i < s->n && !vm->rc; i += n) {
         uint32_t c;
-        n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (c == '\t') {
             int64_t spaces = size > 0 ? size - column % size : 0;
             column += spaces;
@@ -374,7 +375,7 @@ METHOD(m_expandtabs) {
 static tri_jinja_value all_are(tri_jinja_vm *vm, const tri_jinja_str *s, bool (*is)(uint32_t c)) {
     uint32_t c;
     for (size_t i = 0; i < s->n;) {
-        i += tri_jinja_point(s->ptr + i, s->n - i, &c);
+        i += tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (!is(c)) return tri_jinja_bool(false);
     }
     return tri_jinja_step(vm, (int64_t)(s->n >> 4)) ? tri_jinja_bool(s->n > 0) : tri_jinja_error();
@@ -409,7 +410,7 @@ METHOD(m_isidentifier) {
     const tri_jinja_str *s = self.as.s;
     uint32_t c;
     for (size_t i = 0; i < s->n;) {
-        size_t n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        size_t n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (!(c == '_' || tri_jinja_is_alpha(c) || (i && tri_jinja_is_word(c))))
             return tri_jinja_bool(false);
         i += n;
@@ -421,7 +422,7 @@ static tri_jinja_value case_is(const tri_jinja_str *s, bool upper) {
     bool any = false;
     uint32_t c;
     for (size_t i = 0; i < s->n;) {
-        i += tri_jinja_point(s->ptr + i, s->n - i, &c);
+        i += tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (tri_jinja_is_title(c) || (upper ? tri_jinja_is_lower(c) : tri_jinja_is_upper(c)))
             return tri_jinja_bool(false);
         any |= upper ? tri_jinja_is_upper(c) : tri_jinja_is_lower(c);
@@ -443,7 +444,7 @@ METHOD(m_istitle) {
     bool any = false, inside = false;
     uint32_t c;
     for (size_t i = 0; i < s->n;) {
-        i += tri_jinja_point(s->ptr + i, s->n - i, &c);
+        i += tri_utf8_point(s->ptr + i, s->n - i, &c);
         bool start = tri_jinja_is_upper(c) || tri_jinja_is_title(c), low = tri_jinja_is_lower(c);
         if ((start && inside) || (low && !inside)) return tri_jinja_bool(false);
         inside = start || low;

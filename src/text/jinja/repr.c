@@ -8,6 +8,7 @@
 #include "text/jinja/iter.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 /* The shortest digits that read back as f, as 17 always do. */
 static int shortest(double f, char *out, size_t room) {
@@ -72,7 +73,7 @@ void tri_jinja_repr_str(tri_jinja_vm *vm, tri_jinja_out *out, const tri_jinja_st
         uint32_t c;
         char text[12];
         int len = 0;
-        n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (c == (uint8_t)quote || c == '\\')
             len = snprintf(text, sizeof text, "\\%c", (int)c);
         else if (c == '\n')

@@ -4,6 +4,7 @@
 
 #include "text/jinja/iter.h"
 #include "text/jinja/ops.h"
+#include "text/utf8.h"
 
 /* ---- case ---- */
 
@@ -12,15 +13,15 @@ static uint32_t lower_sigma(const tri_jinja_str *s, size_t at, size_t n) {
     bool cased = false;
     uint32_t c;
     for (size_t i = at; i > 0;) {
-        i = tri_jinja_last_point(s->ptr, i);
-        tri_jinja_point(s->ptr + i, s->n - i, &c);
+        i = tri_utf8_before(s->ptr, i);
+        tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (tri_jinja_is_case_ignorable(c)) continue;
         cased = tri_jinja_is_cased(c);
         break;
     }
     if (!cased) return 0x3C3;
     for (size_t i = at + n; i < s->n;) {
-        i += tri_jinja_point(s->ptr + i, s->n - i, &c);
+        i += tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (tri_jinja_is_case_ignorable(c)) continue;
         return tri_jinja_is_cased(c) ? 0x3C3 : 0x3C2;
     }
@@ -35,7 +36,7 @@ static void put_cased(tri_jinja_vm *vm, tri_jinja_out *out, const tri_jinja_str 
     int count = tri_jinja_map_case(how, c, mapped);
     if (how == TRI_JINJA_LOWER && c == 0x3A3) mapped[0] = lower_sigma(s, at, n);
     for (int i = 0; i < count; i++)
-        len += tri_jinja_put_point(mapped[i], text + len);
+        len += tri_utf8_encode(mapped[i], text + len);
     tri_jinja_put(vm, out, text, len, tri_jinja_str_plain_at(s, at));
 }
 
@@ -61,7 +62,7 @@ tri_jinja_value tri_jinja_cased(tri_jinja_vm *vm, tri_jinja_str *s, tri_jinja_ca
         return cased_ascii(vm, s, how == TRI_JINJA_FOLD ? TRI_JINJA_LOWER : how);
     for (size_t i = 0, n; i < s->n && !vm->rc; i += n) {
         uint32_t c;
-        n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         put_cased(vm, &out, s, i, n, c, how);
     }
     return tri_jinja_step(vm, (int64_t)(s->n >> 4)) ? tri_jinja_out_str(vm, &out)
@@ -72,7 +73,7 @@ tri_jinja_value tri_jinja_capitalized(tri_jinja_vm *vm, tri_jinja_str *s) {
     tri_jinja_out out = {0};
     for (size_t i = 0, n; i < s->n && !vm->rc; i += n) {
         uint32_t c;
-        n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         put_cased(vm, &out, s, i, n, c, i ? TRI_JINJA_LOWER : TRI_JINJA_TITLE);
     }
     return tri_jinja_step(vm, (int64_t)(s->n >> 4)) ? tri_jinja_out_str(vm, &out)
@@ -84,7 +85,7 @@ tri_jinja_value tri_jinja_titled(tri_jinja_vm *vm, tri_jinja_str *s) {
     bool inside = false;
     for (size_t i = 0, n; i < s->n && !vm->rc; i += n) {
         uint32_t c;
-        n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         put_cased(vm, &out, s, i, n, c, inside ? TRI_JINJA_LOWER : TRI_JINJA_TITLE);
         inside = tri_jinja_is_cased(c);
     }
@@ -96,7 +97,7 @@ tri_jinja_value tri_jinja_swapped(tri_jinja_vm *vm, tri_jinja_str *s) {
     tri_jinja_out out = {0};
     for (size_t i = 0, n; i < s->n && !vm->rc; i += n) {
         uint32_t c;
-        n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (tri_jinja_is_upper(c))
             put_cased(vm, &out, s, i, n, c, TRI_JINJA_LOWER);
         else if (tri_jinja_is_lower(c))
@@ -116,11 +117,11 @@ tri_jinja_value tri_jinja_title_words(tri_jinja_vm *vm, tri_jinja_str *s) {
     tri_jinja_out out = {0};
     for (size_t begin = 0; begin < s->n && !vm->rc;) {
         uint32_t c;
-        size_t end = begin, first = tri_jinja_point(s->ptr + begin, s->n - begin, &c);
+        size_t end = begin, first = tri_utf8_point(s->ptr + begin, s->n - begin, &c);
         bool between = parts_words(c);
         while (end < s->n) {
             uint32_t d;
-            size_t n = tri_jinja_point(s->ptr + end, s->n - end, &d);
+            size_t n = tri_utf8_point(s->ptr + end, s->n - end, &d);
             if (parts_words(d) != between) break;
             end += n;
         }
@@ -141,7 +142,7 @@ static bool in_chars(uint32_t c, const tri_jinja_str *chars) {
     uint32_t d;
     if (!chars) return tri_jinja_is_space(c);
     for (size_t i = 0; i < chars->n;) {
-        i += tri_jinja_point(chars->ptr + i, chars->n - i, &d);
+        i += tri_utf8_point(chars->ptr + i, chars->n - i, &d);
         if (c == d) return true;
     }
     return false;
@@ -152,13 +153,13 @@ tri_jinja_value tri_jinja_strip(
     size_t begin = 0, end = s->n;
     uint32_t c;
     while ((sides & TRI_JINJA_LEFT) && begin < end) {
-        size_t n = tri_jinja_point(s->ptr + begin, end - begin, &c);
+        size_t n = tri_utf8_point(s->ptr + begin, end - begin, &c);
         if (!in_chars(c, chars)) break;
         begin += n;
     }
     while ((sides & TRI_JINJA_RIGHT) && end > begin) {
-        size_t at = tri_jinja_last_point(s->ptr, end);
-        tri_jinja_point(s->ptr + at, end - at, &c);
+        size_t at = tri_utf8_before(s->ptr, end);
+        tri_utf8_point(s->ptr + at, end - at, &c);
         if (!in_chars(c, chars)) break;
         end = at;
     }
@@ -190,7 +191,7 @@ tri_jinja_value tri_jinja_replace(
             tri_jinja_put_str(vm, &out, to);
             if (count > 0) count--;
             if (at >= s->n || !tri_jinja_step(vm, 1)) break;
-            size_t n = tri_jinja_point(s->ptr + at, s->n - at, &c);
+            size_t n = tri_utf8_point(s->ptr + at, s->n - at, &c);
             tri_jinja_put_part(vm, &out, s, at, at + n);
             at += n;
         }
@@ -210,7 +211,7 @@ static bool push_part(
 static size_t skip_while(const tri_jinja_str *s, size_t at, bool space) {
     uint32_t c;
     for (size_t n; at < s->n; at += n) {
-        n = tri_jinja_point(s->ptr + at, s->n - at, &c);
+        n = tri_utf8_point(s->ptr + at, s->n - at, &c);
         if (tri_jinja_is_space(c) != space) break;
     }
     return at;
@@ -219,8 +220,8 @@ static size_t skip_while(const tri_jinja_str *s, size_t at, bool space) {
 static size_t back_while(const tri_jinja_str *s, size_t end, bool space) {
     uint32_t c;
     while (end > 0) {
-        size_t at = tri_jinja_last_point(s->ptr, end);
-        tri_jinja_point(s->ptr + at, end - at, &c);
+        size_t at = tri_utf8_before(s->ptr, end);
+        tri_utf8_point(s->ptr + at, end - at, &c);
         if (tri_jinja_is_space(c) != space) break;
         end = at;
     }
@@ -301,7 +302,7 @@ tri_jinja_value tri_jinja_lines(tri_jinja_vm *vm, tri_jinja_str *s, bool keep_en
         size_t end = begin, next = s->n;
         while (end < s->n) {
             uint32_t c;
-            size_t n = tri_jinja_point(s->ptr + end, s->n - end, &c);
+            size_t n = tri_utf8_point(s->ptr + end, s->n - end, &c);
             if (tri_jinja_is_break(c)) {
                 next = end + n;
                 if (c == '\r' && next < s->n && s->ptr[next] == '\n') next++;

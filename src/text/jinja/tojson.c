@@ -7,6 +7,7 @@
 #include "text/jinja/ops.h"
 #include "text/jinja/sort.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 typedef struct writer {
     tri_jinja_vm *vm;
@@ -74,7 +75,7 @@ static void write_str(writer *w, const tri_jinja_str *s, bool plain) {
     put(w, "\"", plain);
     for (size_t i = plain_run(s, 0, ascii); i < s->n && !w->vm->rc; i = plain_run(s, run, ascii)) {
         uint32_t c;
-        size_t n = tri_jinja_point(s->ptr + i, s->n - i, &c);
+        size_t n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         int len = escape_of(c, ascii, text);
         put_part(w, s, run, i);
         tri_jinja_put(

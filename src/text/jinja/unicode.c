@@ -3,36 +3,17 @@
 #include <utf8proc.h>
 
 #include "text/jinja/unicode_tables.h"
+#include "text/utf8.h"
 
-size_t tri_jinja_point(const char *text, size_t n, uint32_t *c) {
-    uint8_t first = (uint8_t)text[0];
-    if (first < 0x80) {
-        *c = first;
-        return 1;
-    }
-    utf8proc_int32_t point;
-    utf8proc_ssize_t len =
-        utf8proc_iterate((const utf8proc_uint8_t *)text, n < 4 ? (utf8proc_ssize_t)n : 4, &point);
-    *c = len > 0 ? (uint32_t)point : 0xFFFD;
-    return len > 0 ? (size_t)len : 1;
-}
-
-size_t tri_jinja_put_point(uint32_t c, char *out) {
-    return (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)out);
-}
-
-size_t tri_jinja_last_point(const char *text, size_t n) {
-    size_t at = n - 1;
-    while (at > 0 && n - at < 4 && ((uint8_t)text[at] & 0xC0) == 0x80)
-        at--;
-    return at;
+size_t tri_jinja_put_code(uint32_t c, char *out) {
+    return tri_utf8_encode(c >= 0xD800 && c < 0xE000 ? TRI_CODE_REPLACEMENT : c, out);
 }
 
 size_t tri_jinja_rstrip(const char *text, size_t n) {
     while (n > 0) {
         uint32_t c;
-        size_t at = tri_jinja_last_point(text, n);
-        tri_jinja_point(text + at, n - at, &c);
+        size_t at = tri_utf8_before(text, n);
+        tri_utf8_point(text + at, n - at, &c);
         if (!tri_jinja_is_space(c)) break;
         n = at;
     }

@@ -6,12 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The code point at text, n bytes of UTF-8 (n > 0); returns its length.  Ill-formed: one byte,
- * U+FFFD. */
-size_t tri_jinja_point(const char *text, size_t n, uint32_t *c);
-size_t tri_jinja_put_point(uint32_t c, char *out); /* up to 4 bytes */
-size_t tri_jinja_last_point(
-    const char *text, size_t n);                     /* where the last code point begins; n > 0 */
+/* Up to 4 bytes; a surrogate, which Python's str may hold and UTF-8 may not, as U+FFFD. */
+size_t tri_jinja_put_code(uint32_t c, char *out);
 size_t tri_jinja_rstrip(const char *text, size_t n); /* length without trailing whitespace */
 
 bool tri_jinja_is_space(uint32_t c); /* str.isspace, and \s of re */
