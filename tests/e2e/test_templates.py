@@ -3,6 +3,7 @@ conversations, thousands of one-construct templates, and what came from the inpu
 
 import copy
 import re
+import unicodedata
 import warnings
 
 import harness
@@ -51,6 +52,32 @@ def test_features(engine):
             different.append(f"{source!r}: jinja2 {error or text!r}; we {got}")
     assert not different, f"{len(different)} of {n}:\n" + "\n".join(different[:10])
     assert n > 10_000
+
+
+METHODS = (
+    "upper lower title casefold swapcase capitalize isalpha isdecimal isdigit isnumeric islower isupper istitle isspace "
+    "isprintable isalnum isidentifier"
+).split()
+LOWER_SINCE_15 = "\u10fc\ua7f2\ua7f3\ua7f4\uab69"  # Lowercase in our Unicode, 15, and not in Python's 14
+
+
+def test_every_character(engine):
+    """What Python's str says of each character that its Unicode knows, alone and in a word."""
+    wrong = set()
+    known = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    known = [c for c in known if c not in "\1\2"]  # which part the answers
+    source = "{% for c in s %}" + "\1".join("{{ c." + m + "() }}" for m in METHODS)
+    source += "\1{{ ('a' ~ c ~ 'Σ').lower() }}\1{{ ('x' ~ c ~ 'y').splitlines()|length }}\2{% endfor %}"
+    for i in range(0, len(known), 8192):
+        some = known[i : i + 8192]
+        rows = engine.render(source, {"s": some})["text"].split("\2")[:-1]
+        assert len(rows) == len(some)
+        for c, row in zip(some, rows):
+            answers = [str(getattr(c, m)()) for m in METHODS] + [f"a{c}Σ".lower(), str(len(f"x{c}y".splitlines()))]
+            wrong |= {(m, c) for m, a, b in zip([*METHODS, "sigma", "lines"], row.split("\1"), answers) if a != b}
+    if unicodedata.unidata_version < "15":
+        wrong -= {("islower", c) for c in LOWER_SINCE_15}
+    assert not wrong, sorted(wrong)[:10]
 
 
 # ---- what came from the inputs ----

@@ -221,7 +221,7 @@ static tri_status lex_name(lexer *l) {
     while (l->at < l->src.len) {
         size_t n = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &c);
         if (!tri_jinja_is_word(c)) break;
-        if (l->at == begin && c != '_' && !tri_jinja_is_alpha(c)) valid = false;
+        valid = valid && tri_jinja_may_be_named(c, l->at == begin);
         l->at += n;
     }
     if (!valid) return tri_jinja_syntax(l->err, l->src, begin, "Invalid character in identifier");

@@ -411,8 +411,7 @@ METHOD(m_isidentifier) {
     uint32_t c;
     for (size_t i = 0; i < s->n;) {
         size_t n = tri_utf8_point(s->ptr + i, s->n - i, &c);
-        if (!(c == '_' || tri_jinja_is_alpha(c) || (i && tri_jinja_is_word(c))))
-            return tri_jinja_bool(false);
+        if (!tri_jinja_may_be_named(c, i == 0)) return tri_jinja_bool(false);
         i += n;
     }
     return tri_jinja_bool(s->n > 0);

@@ -2,7 +2,7 @@
 
 #include <utf8proc.h>
 
-#include "text/jinja/unicode_tables.h"
+#include "text/unicode_tables.h"
 #include "text/utf8.h"
 
 size_t tri_jinja_put_code(uint32_t c, char *out) {
@@ -46,18 +46,31 @@ bool tri_jinja_is_decimal(uint32_t c) {
 }
 
 bool tri_jinja_is_digit(uint32_t c) {
-    return tri_jinja_is_decimal(c) || (c >= 0x80 && tri_jinja_in_table(TRI_JINJA_DIGITS, c));
+    return tri_jinja_is_decimal(c) ||
+           (c >= 0x80 && tri_code_ranges_hold(tri_unicode_digit, tri_n_unicode_digit, c));
 }
 
 bool tri_jinja_is_numeric(uint32_t c) {
     if (c < 0x80) return tri_jinja_is_decimal(c);
     utf8proc_category_t k = category(c);
     return (k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO) ||
-           tri_jinja_in_table(TRI_JINJA_NUMERALS, c);
+           tri_code_ranges_hold(tri_unicode_numeral, tri_n_unicode_numeral, c);
 }
 
 bool tri_jinja_is_word(uint32_t c) {
     return c == '_' || tri_jinja_is_alpha(c) || tri_jinja_is_numeric(c);
+}
+
+bool tri_jinja_may_be_named(uint32_t c, bool first) {
+    enum { START = TRI_CATS_LETTER | 1u << TRI_NL };
+    enum { GOES_ON = START | 1u << TRI_MN | 1u << TRI_MC | 1u << TRI_ND | 1u << TRI_PC };
+    if (c == '_') return true;
+    if (first) {
+        return tri_unicode_in(c, START) !=
+               tri_code_ranges_hold(tri_unicode_odd_start, tri_n_unicode_odd_start, c);
+    }
+    return tri_unicode_in(c, GOES_ON) !=
+           tri_code_ranges_hold(tri_unicode_odd_continue, tri_n_unicode_odd_continue, c);
 }
 
 bool tri_jinja_is_printable(uint32_t c) {
@@ -68,12 +81,14 @@ bool tri_jinja_is_printable(uint32_t c) {
 
 bool tri_jinja_is_lower(uint32_t c) {
     if (c < 0x80) return c >= 'a' && c <= 'z';
-    return category(c) == UTF8PROC_CATEGORY_LL || tri_jinja_in_table(TRI_JINJA_OTHER_LOWER, c);
+    return category(c) == UTF8PROC_CATEGORY_LL ||
+           tri_code_ranges_hold(tri_unicode_lowercase, tri_n_unicode_lowercase, c);
 }
 
 bool tri_jinja_is_upper(uint32_t c) {
     if (c < 0x80) return c >= 'A' && c <= 'Z';
-    return category(c) == UTF8PROC_CATEGORY_LU || tri_jinja_in_table(TRI_JINJA_OTHER_UPPER, c);
+    return category(c) == UTF8PROC_CATEGORY_LU ||
+           tri_code_ranges_hold(tri_unicode_uppercase, tri_n_unicode_uppercase, c);
 }
 
 bool tri_jinja_is_title(uint32_t c) {
@@ -88,7 +103,19 @@ bool tri_jinja_is_case_ignorable(uint32_t c) {
     utf8proc_category_t k = category(c);
     return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
            k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK ||
-           tri_jinja_in_table(TRI_JINJA_CASE_IGNORABLE, c);
+           tri_code_ranges_hold(tri_unicode_case_ignorable, tri_n_unicode_case_ignorable, c);
+}
+
+static const uint32_t *find_mapping(const tri_code_mapping *rows, int32_t n, uint32_t c) {
+    for (int32_t low = 0, high = n; low < high;) {
+        int32_t middle = low + (high - low) / 2;
+        if (rows[middle].from == c) return rows[middle].to;
+        if (rows[middle].from < c)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 static int copy_multi(const uint32_t *from, uint32_t out[3]) {
@@ -110,11 +137,11 @@ int tri_jinja_map_case(tri_jinja_case how, uint32_t c, uint32_t out[3]) {
     }
     switch (how) {
     case TRI_JINJA_UPPER:
-        multi = tri_jinja_upper_of(c);
+        multi = find_mapping(tri_unicode_to_upper, tri_n_unicode_to_upper, c);
         out[0] = (uint32_t)utf8proc_toupper(point);
         break;
     case TRI_JINJA_TITLE:
-        multi = tri_jinja_title_of(c);
+        multi = find_mapping(tri_unicode_to_title, tri_n_unicode_to_title, c);
         out[0] = (uint32_t)utf8proc_totitle(point);
         break;
     case TRI_JINJA_LOWER:

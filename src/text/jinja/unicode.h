@@ -14,6 +14,7 @@ bool tri_jinja_is_space(uint32_t c); /* str.isspace, and \s of re */
 bool tri_jinja_is_break(uint32_t c); /* where str.splitlines breaks */
 bool tri_jinja_is_word(uint32_t c);  /* \w of re */
 bool tri_jinja_is_alpha(uint32_t c);
+bool tri_jinja_may_be_named(uint32_t c, bool first); /* in an identifier, as its first character */
 bool tri_jinja_is_decimal(uint32_t c);
 bool tri_jinja_is_digit(uint32_t c);
 bool tri_jinja_is_numeric(uint32_t c);
