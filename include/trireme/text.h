@@ -50,7 +50,7 @@ TRI_API tri_status tri_tokenizer_encode(const tri_tokenizer *t, const char *text
 /* The whole text of ids at once; *text NUL-terminated, tri_free.  Models pad their vocabulary and
  * may give any of their ids: one past tri_tokenizer_vocab_size, or one that has no token
  * (tri_tokenizer_token is NULL), is no text, here and in tri_decoder_add; a negative one is
- * TRI_E_ARGUMENT. */
+ * TRI_E_ARGUMENT.  (`trireme detokenize` refuses all three.) */
 TRI_API tri_status tri_tokenizer_decode(const tri_tokenizer *t, const int32_t *ids, int32_t n_ids,
     bool skip_special, char **text, size_t *n, tri_error *err);
 
