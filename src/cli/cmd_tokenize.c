@@ -207,8 +207,16 @@ typedef struct id_reader {
     size_t at;
 } id_reader;
 
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool ends_word(char c) {
+    return is_space(c) || c == ',' || c == '[' || c == ']' || c == '\0';
+}
+
 static void skip_space(id_reader *r) {
-    while (r->at < r->text.len && memchr(" \t\r\n", r->text.ptr[r->at], 4))
+    while (r->at < r->text.len && is_space(r->text.ptr[r->at]))
         r->at++;
 }
 
@@ -222,7 +230,7 @@ static bool take(id_reader *r, char c) {
 static tri_status misplaced(const id_reader *r, size_t begin, const char *wanted, tri_error *err) {
     char shown[48];
     size_t end = begin;
-    while (end < r->text.len && !memchr(" \t\r\n,[]", r->text.ptr[end], 8))
+    while (end < r->text.len && !ends_word(r->text.ptr[end]))
         end++;
     if (end == begin && end < r->text.len) end++;
     tri_str_escape((tri_str){r->text.ptr + begin, end - begin}, shown, sizeof shown);
@@ -237,7 +245,7 @@ static tri_status misplaced(const id_reader *r, size_t begin, const char *wanted
 static tri_status read_id(id_reader *r, const tri_tokenizer *t, tri_buf *ids, tri_error *err) {
     size_t begin = r->at;
     int64_t id;
-    while (r->at < r->text.len && !memchr(" \t\r\n,[]", r->text.ptr[r->at], 8))
+    while (r->at < r->text.len && !ends_word(r->text.ptr[r->at]))
         r->at++;
     if (!tri_str_to_i64((tri_str){r->text.ptr + begin, r->at - begin}, &id) || id < 0)
         return misplaced(r, begin, "a token id", err);

@@ -149,7 +149,7 @@ static tri_status enter_vocab(const tekken *k, tri_json_reader *r, tri_error *er
 static tri_status read_vocab(tri_ranks *ranks, tri_json_reader *r, tri_error *err) {
     tri_json_event e;
     for (int32_t i = 0; i < ranks->n_ranks; i++) {
-        int64_t rank;
+        int64_t rank = -1;
         tri_str base64;
         TRI_TRY(tri_json_next(r, &e, err));
         if (e.kind == TRI_JSON_END_ARRAY) {
