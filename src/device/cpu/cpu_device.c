@@ -49,6 +49,7 @@ typedef struct cpu_capture {
     tri_capture base;
     tri_launch *launches;
     tri_bound_launch *bound;
+    int64_t (*taken)[2]; /* by launch: its counters */
     int32_t n_launches, n_groups;
     tri_comm *comm;
     tri_plugin_step step;
@@ -71,6 +72,7 @@ static void bind_step(cpu_capture *c, const tri_step *step) {
 
     uintptr_t base = (uintptr_t)step;
     tri_step_bind(&c->step, step, base, n_context_tokens);
+    memset(c->taken, 0, (size_t)c->n_launches * sizeof *c->taken);
     for (int32_t i = 0; i < c->n_launches; i++)
         tri_bound_launch_set_step(&c->bound[i], &c->launches[i], step, base);
 }
@@ -147,6 +149,7 @@ static void capture_destroy(tri_capture *capture) {
         free(c->slots[i].step);
     free(c->launches);
     free(c->bound);
+    free(c->taken);
     free(c);
 }
 
@@ -155,6 +158,7 @@ static bool bind_launch(cpu_capture *c, int32_t i, void *workspace, tri_comm *co
     if (!tri_bound_launch_init(bound, &c->launches[i], &c->step, workspace, comm)) return false;
     bound->launch.barrier = team_barrier;
     bound->launch.team = ((cpu_device *)c->base.device)->team;
+    bound->launch.taken = c->taken[i];
     return true;
 }
 
@@ -190,7 +194,8 @@ static tri_status capture_create(
     c->step.n_mask_slots = list->n_mask_slots;
     c->launches = calloc(n ? n : 1, sizeof *c->launches);
     c->bound = calloc(n ? n : 1, sizeof *c->bound);
-    bool ok = c->launches && c->bound;
+    c->taken = calloc(n ? n : 1, sizeof *c->taken);
+    bool ok = c->launches && c->bound && c->taken;
     if (ok && n) memcpy(c->launches, list->launches, n * sizeof *c->launches);
     for (int32_t i = 0; ok && i < list->n_launches; i++) {
         ok = bind_launch(c, i, list->workspace, list->comm);

@@ -142,15 +142,6 @@ TRI_INLINE void add_block(const weight_kind kind, const int64_t m, __m256i dots[
     }
 }
 
-/* Scales of i8 and i4 weights: 16 rows of the group that k is in; rows past the end get 0. */
-static void external_scales(
-    const tri_linear_run *run, int64_t panel, int64_t k, float scales[ROWS]) {
-    for (int64_t r = 0; r < ROWS; r++) {
-        int64_t row = panel * ROWS + r;
-        scales[r] = row < run->linear->n ? tri_linear_scale(run, row, k) : 0.0f;
-    }
-}
-
 /* ---- few rows: straight from the panel ---- */
 
 TRI_INLINE void stream_body(const weight_kind kind, const bool has_blocks, const int64_t m,
@@ -180,7 +171,7 @@ TRI_INLINE void stream_body(const weight_kind kind, const bool has_blocks, const
             }
         } else if (b == group_end) {
             float d[ROWS];
-            external_scales(run, panel, b * BLOCK, d);
+            tri_linear_panel_scales(run, panel, b * BLOCK, d);
             scales.d[0] = _mm256_loadu_ps(d);
             scales.d[1] = _mm256_loadu_ps(d + 8);
             group_end += group_blocks;
@@ -274,7 +265,7 @@ static void load_step(const tri_linear_run *run, weight_kind kind, int64_t panel
         if (has_blocks)
             load_scales(at, out->d[b]);
         else
-            external_scales(run, panel, k0 + b * BLOCK, out->d[b]);
+            tri_linear_panel_scales(run, panel, k0 + b * BLOCK, out->d[b]);
         if (kind == NIBBLES_MIN) load_scales(at + 32, out->m[b]);
         if (kind != BYTES) unpack_nibbles(at + head, out->unpacked + b * BLOCK * ROWS);
     }
