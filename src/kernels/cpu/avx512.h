@@ -4,6 +4,9 @@
 
 #include "kernels/cpu/avx2.h"
 
+/* Streams are prefetched this far ahead. */
+enum { TRI_STREAM_AHEAD_BYTES = 2048 };
+
 /* 16 float16 or bfloat16 to float32. */
 TRI_INLINE __m512 tri_load16_f16(const void *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));

@@ -52,7 +52,7 @@ typedef struct tri_linear_x {
     const float *scales; /* rows [M][K/32], or tiles [K/32][m] */
     const float
         *scaled_sums;     /* scale * sum of q: rows [M][K/16] of 16 each, tiles [K/32][m] of 32 */
-    const int32_t *sums;  /* tiles [K/32][m]: sum of q over 32 */
+    const int32_t *sums;  /* tiles [K/16][m]: sum of q over 16 */
     const uint16_t *bf16; /* tiles [M/16][K/32][16][32], K padded with zeros, M with anything */
 } tri_linear_x;
 

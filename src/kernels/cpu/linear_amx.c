@@ -21,8 +21,7 @@ enum {
     K_STEP = 512,
     ROW_STEP = 512,
     PANELS = 16,
-    STREAM_TILES = 4,
-    STREAM_AHEAD_BYTES = 2048 /* of the one stream of a core */
+    STREAM_TILES = 4
 };
 
 /* ---- places ---- */
@@ -112,7 +111,7 @@ TRI_INLINE void stream_panel(const tri_linear_run *run, const int m, int64_t pan
     for (; t < n_whole; t++, b += TILE_BYTES) {
 #pragma GCC unroll 16
         for (int64_t line = 0; line < TILE_BYTES; line += 64) {
-            _mm_prefetch((const char *)b + STREAM_AHEAD_BYTES + line, _MM_HINT_T0);
+            _mm_prefetch((const char *)b + TRI_STREAM_AHEAD_BYTES + line, _MM_HINT_T0);
         }
         STREAM_STEP(m);
     }

@@ -5,9 +5,9 @@
  *              latency of the chains
  *     M > 6    K_STEP x 16 weights at a time become float32 in scratch, two panels' at once
  *              (float32 panels are used where they are), and meet every tile of up to 12 rows */
-#include "kernels/cpu/avx512.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/panel16.h"
+#include "kernels/cpu/panel_avx512.h"
 
 enum {
     ROWS = TRI_PANEL_ROWS,
@@ -167,7 +167,7 @@ static void stream_panels(const tri_linear_run *run, weight_form form) {
         int64_t n_panels = last - panel >= MAX_PANELS ? MAX_PANELS : 1;
         tile_job job = {.w = run->weight + panel * run->weight_stride,
             .stride_bytes = run->weight_stride,
-            .ahead_bytes = TRI_PREFETCH_BYTES,
+            .ahead_bytes = TRI_STREAM_AHEAD_BYTES,
             .x = run->x.f32,
             .n = l->k,
             .fresh = true,
@@ -182,24 +182,37 @@ static void stream_panels(const tri_linear_run *run, weight_form form) {
 
 /* ---- weights of a panel as float32 [n][16] ---- */
 
-/* 4-byte quads of 16 rows: value i of each as a float. */
-TRI_INLINE __m512 quad_value(__m512i quad, int64_t i) {
-    __m512i top = _mm512_sll_epi32(quad, _mm_cvtsi64_si128(24 - 8 * i));
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 24));
+/* The step of packed weights that follows these, while there is other work to hide it behind. */
+TRI_INLINE void prefetch_next(const uint8_t *at, int64_t step_bytes) {
+    _mm_prefetch((const char *)at + step_bytes, _MM_HINT_T0);
 }
 
-static void unpack_block(int32_t dtype, const uint8_t *block, float *out) {
-    const __m512 d = tri_load16_f16(block);
-    const __m512 min = dtype == TRI_Q4_1 ? tri_load16_f16(block + 32) : _mm512_setzero_ps();
-    const __m512i offset = _mm512_set1_epi8(dtype == TRI_Q4_0 ? 8 : 0);
-    const uint8_t *quads = block + (dtype == TRI_Q4_1 ? 64 : 32);
-    for (int64_t quad = 0; quad < BLOCK / 4; quad++) {
-        __m512i q = dtype == TRI_Q8_0 ? _mm512_loadu_si512(quads + quad * 64)
-                                      : _mm512_sub_epi8(tri_spread_quad(quads + quad * 32), offset);
-        for (int64_t i = 0; i < 4; i++, out += ROWS) {
-            __m512 w = _mm512_mul_ps(quad_value(q, i), d);
-            if (dtype == TRI_Q4_1) w = _mm512_add_ps(w, min);
-            _mm512_storeu_ps(out, w);
+/* k0 is where a block of the format starts. */
+static void unpack_blocks(
+    const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, float *out) {
+    const tri_panel_form f = tri_panel_form_of(run->linear->dtype);
+    const __m512i offset = _mm512_set1_epi32(f.offset);
+    const uint8_t *at =
+        run->weight + panel * run->weight_stride + tri_panel_record_at(f, k0 / BLOCK);
+    tri_record_scales s = {0};
+    tri_block_head head = {0};
+    for (int64_t b = 0; b < n / BLOCK; b++, at += tri_panel_record_bytes(f)) {
+        if (f.scales == TRI_SCALES_BLOCK && b % TRI_BLOCK_RECORDS == 0) {
+            head = tri_load_head(f, at);
+            at += tri_panel_head_bytes(f);
+        }
+        for (int64_t line = 0; line < tri_panel_record_bytes(f); line += 64) {
+            prefetch_next(at + line, n / BLOCK * tri_panel_record_bytes(f));
+        }
+        tri_load_scales(f, &head, at, &s);
+        for (int64_t quad = 0; quad < BLOCK / 4; quad++) {
+            __m512i q = tri_load_quad(f, at + tri_panel_scale_bytes(f), quad);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++, out += ROWS) {
+                __m512 w = _mm512_mul_ps(tri_quad_value(q, i, offset), s.d[quad / 4]);
+                if (f.has_min) w = _mm512_add_ps(w, s.m);
+                _mm512_storeu_ps(out, w);
+            }
         }
     }
 }
@@ -208,7 +221,8 @@ static void unpack_block(int32_t dtype, const uint8_t *block, float *out) {
 static void unpack_integers(
     const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, float *out) {
     const tri_linear *l = run->linear;
-    const __m512i eight = _mm512_set1_epi8(8);
+    const tri_panel_form f = tri_panel_form_of(l->dtype);
+    const __m512i offset = _mm512_set1_epi32(f.offset);
     const uint8_t *at = run->weight + panel * run->weight_stride;
     int64_t group = l->k / l->n_groups, group_end = k0;
     float scales[ROWS] = {0};
@@ -217,15 +231,10 @@ static void unpack_integers(
             tri_linear_panel_scales(run, panel, k, scales);
             group_end = (k / group + 1) * group;
         }
-        __m512i q = l->dtype == TRI_I8 ? _mm512_loadu_si512(at + k / 4 * 64)
-                                       : _mm512_sub_epi8(tri_spread_quad(at + k / 4 * 32), eight);
-        _mm512_storeu_ps(out, _mm512_mul_ps(quad_value(q, k % 4), _mm512_loadu_ps(scales)));
+        __m512i q = tri_load_quad(f, at + k / 4 * (f.nibbles ? 32 : 64), 0);
+        __m512 w = tri_quad_value(q, (int)(k % 4), offset);
+        _mm512_storeu_ps(out, _mm512_mul_ps(w, _mm512_loadu_ps(scales)));
     }
-}
-
-/* The step of packed weights that follows these, while there is other work to hide it behind. */
-TRI_INLINE void prefetch_next(const uint8_t *at, int64_t step_bytes) {
-    _mm_prefetch((const char *)at + step_bytes, _MM_HINT_T0);
 }
 
 /* Weights [k0, k0 + n) of a panel as float32. */
@@ -256,17 +265,9 @@ static void unpack_panel(
     case TRI_I4:
         unpack_integers(run, panel, k0, n, out);
         break;
-    default: {
-        int64_t block_bytes = tri_panel16_block_bytes(l->dtype);
-        at += k0 / BLOCK * block_bytes;
-        for (int64_t k = 0; k < n; k += BLOCK, at += block_bytes) {
-            for (int64_t line = 0; line < block_bytes; line += 64) {
-                prefetch_next(at + line, n / BLOCK * block_bytes);
-            }
-            unpack_block(l->dtype, at, out + k * ROWS);
-        }
+    default:
+        unpack_blocks(run, panel, k0, n, out);
         break;
-    }
     }
 }
 

@@ -1,15 +1,9 @@
 #include "kernels/cpu/linear_unpack.h"
 
-#include "kernels/cpu/avx512.h"
 #include "kernels/cpu/panel16.h"
+#include "kernels/cpu/panel_avx512.h"
 
 enum { ROWS = TRI_PANEL_ROWS, BLOCK = TRI_PANEL_BLOCK, QUADS = BLOCK / 4 };
-
-/* Value i of each of 16 quads of bytes, as floats. */
-TRI_INLINE __m512 quad_value(__m512i quads, const int i) {
-    __m512i top = i == 3 ? quads : _mm512_sll_epi32(quads, _mm_cvtsi32_si128(24 - 8 * i));
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 24));
-}
 
 /* 16 pairs (even, odd) in bfloat16. */
 TRI_INLINE __m512i pairs(__m512 even, __m512 odd, __m512i interleave) {
@@ -23,49 +17,61 @@ TRI_INLINE __m512i interleaving(void) {
     return _mm512_or_si512(even, odd);
 }
 
-/* Four k of 16 rows: d q, and + m with has_min. */
-TRI_INLINE void store_quad(
-    __m512i quad, __m512 d, const bool has_min, __m512 m, __m512i interleave, uint16_t *out) {
+/* Four k of 16 rows: d (q - offset), and + m with has_min. */
+TRI_INLINE void store_quad(__m512i quad, __m512i offset, __m512 d, const bool has_min, __m512 m,
+    __m512i interleave, uint16_t *out) {
     __m512 w[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-        __m512 q = quad_value(quad, i);
-        w[i] = _mm512_mul_ps(q, d);
+        w[i] = _mm512_mul_ps(tri_quad_value(quad, i, offset), d);
         if (has_min) w[i] = _mm512_add_ps(w[i], m); /* rounded twice, as base/codec.c does */
     }
     _mm512_storeu_si512(out, pairs(w[0], w[1], interleave));
     _mm512_storeu_si512(out + 2 * ROWS, pairs(w[2], w[3], interleave));
 }
 
-static void unpack_blocks(
-    const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, uint16_t *out) {
-    const int32_t dtype = run->linear->dtype;
-    const int64_t block_bytes = tri_panel16_block_bytes(dtype);
-    const uint8_t *at = run->weight + panel * run->weight_stride + k0 / BLOCK * block_bytes;
+/* k0 is where a block of the format starts. */
+TRI_INLINE void blocks_body(const tri_panel_form f, const tri_linear_run *run, int64_t panel,
+    int64_t k0, int64_t n, uint16_t *out) {
+    const uint8_t *at =
+        run->weight + panel * run->weight_stride + tri_panel_record_at(f, k0 / BLOCK);
     const int64_t ahead_bytes = 2 * run->weight_stride; /* panels come in pairs */
-    const __m512i interleave = interleaving();
-    const __m512i offset = _mm512_set1_epi8(dtype == TRI_Q4_0 ? 8 : 0);
-    for (int64_t k = 0; k < n; k += BLOCK, at += block_bytes) {
-        __m512 d = tri_load16_f16(at), m = _mm512_setzero_ps();
-        for (int64_t line = 0; line < block_bytes; line += 64) {
+    const __m512i interleave = interleaving(), offset = _mm512_set1_epi32(f.offset);
+    tri_record_scales s = {0};
+    tri_block_head head = {0};
+    for (int64_t b = 0; b < n / BLOCK; b++, at += tri_panel_record_bytes(f)) {
+        if (f.scales == TRI_SCALES_BLOCK && b % TRI_BLOCK_RECORDS == 0) {
+            head = tri_load_head(f, at);
+            at += tri_panel_head_bytes(f);
+        }
+        for (int64_t line = 0; line < tri_panel_record_bytes(f); line += 64) {
             _mm_prefetch((const char *)at + ahead_bytes + line, _MM_HINT_T1);
         }
-        if (dtype == TRI_Q8_0) {
-            for (int64_t quad = 0; quad < QUADS; quad++, out += 4 * ROWS) {
-                __m512i q = _mm512_loadu_si512(at + 32 + quad * 64);
-                store_quad(q, d, false, m, interleave, out);
-            }
-        } else if (dtype == TRI_Q4_0) {
-            for (int64_t quad = 0; quad < QUADS; quad++, out += 4 * ROWS) {
-                __m512i q = _mm512_sub_epi8(tri_spread_quad(at + 32 + quad * 32), offset);
-                store_quad(q, d, false, m, interleave, out);
-            }
-        } else {
-            m = tri_load16_f16(at + 32);
-            for (int64_t quad = 0; quad < QUADS; quad++, out += 4 * ROWS) {
-                store_quad(tri_spread_quad(at + 64 + quad * 32), d, true, m, interleave, out);
-            }
+        tri_load_scales(f, &head, at, &s);
+        for (int64_t quad = 0; quad < QUADS; quad++, out += 4 * ROWS) {
+            __m512i q = tri_load_quad(f, at + tri_panel_scale_bytes(f), quad);
+            store_quad(q, offset, s.d[quad / (QUADS / 2)], f.has_min, s.m, interleave, out);
         }
+    }
+}
+
+#define UNPACK(dtype)                                                                              \
+    case dtype:                                                                                    \
+        blocks_body(tri_panel_form_of(dtype), run, panel, k0, n, out);                             \
+        break;
+static void unpack_blocks(
+    const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, uint16_t *out) {
+    switch (run->linear->dtype) {
+        UNPACK(TRI_Q4_0)
+        UNPACK(TRI_Q4_1)
+        UNPACK(TRI_Q5_0)
+        UNPACK(TRI_Q5_1)
+        UNPACK(TRI_Q8_0)
+        UNPACK(TRI_Q4_K)
+        UNPACK(TRI_Q5_K)
+        UNPACK(TRI_Q6_K)
+    default:
+        break;
     }
 }
 
@@ -73,24 +79,25 @@ static void unpack_blocks(
 static void unpack_integers(
     const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, uint16_t *out) {
     const tri_linear *l = run->linear;
-    const bool bytes = l->dtype == TRI_I8;
-    const int64_t quad_bytes = bytes ? 64 : 32;
+    const tri_panel_form f = tri_panel_form_of(l->dtype);
+    const int64_t quad_bytes = f.nibbles ? 32 : 64;
     const uint8_t *at = run->weight + panel * run->weight_stride + k0 / 4 * quad_bytes;
-    const __m512i interleave = interleaving(), eight = _mm512_set1_epi8(8);
+    const __m512i interleave = interleaving(), offset = _mm512_set1_epi32(f.offset);
     int64_t group = l->k / l->n_groups, n_quads = (n + 3) / 4;
     __m512 d = _mm512_set1_ps(1.0f);
     for (int64_t quad = 0; quad < n_quads; quad++, at += quad_bytes, out += 4 * ROWS) {
-        int64_t k = k0 + 4 * quad;
+        int64_t k = k0 + 4 * quad, left = n - 4 * quad;
         if (!tri_linear_scales_sums(l) && (quad == 0 || k % group == 0)) {
             float scales[ROWS];
             tri_linear_panel_scales(run, panel, k, scales);
             d = _mm512_loadu_ps(scales);
         }
         _mm_prefetch((const char *)at + 2 * run->weight_stride, _MM_HINT_T1);
-        __m512i q = bytes ? _mm512_loadu_si512(at) : _mm512_sub_epi8(tri_spread_quad(at), eight);
-        int64_t left = n - 4 * quad; /* what lies past K is no weight */
-        if (left < 4) q = _mm512_and_si512(q, _mm512_set1_epi32((1 << (8 * (int32_t)left)) - 1));
-        store_quad(q, d, false, d, interleave, out);
+        store_quad(tri_load_quad(f, at, 0), offset, d, false, d, interleave, out);
+        for (int64_t i = left; i < 4; i++) { /* what lies past K is no weight */
+            for (int64_t r = 0; r < ROWS; r++)
+                out[i / 2 * 2 * ROWS + r * 2 + i % 2] = 0;
+        }
     }
     for (; n_quads % QUADS; n_quads++, out += 4 * ROWS)
         memset(out, 0, 4 * ROWS * sizeof *out);

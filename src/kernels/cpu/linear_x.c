@@ -25,7 +25,7 @@ tri_linear_places tri_linear_place(
         p.scaled_sums = at;
         at += tri_round_up(n_blocks * (tiles ? 4 : 8), TRI_CACHE_LINE);
         p.sums = at;
-        at += tiles ? tri_round_up(n_blocks * 4, TRI_CACHE_LINE) : 0;
+        at += tiles ? tri_round_up(n_blocks * 8, TRI_CACHE_LINE) : 0;
     }
     p.end_bytes = at;
     return p;
@@ -120,10 +120,12 @@ static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_
     float *scaled_sums = (float *)(void *)(base + p->scaled_sums);
     int32_t *sums = (int32_t *)(void *)(base + p->sums);
     for (int64_t i = 0; i < n / BLOCK; i++, block += at.size) {
-        int32_t sum = sum_of(q + i * BLOCK, BLOCK);
+        int32_t first = sum_of(q + i * BLOCK, 16), second = sum_of(q + i * BLOCK + 16, 16);
+        int64_t half = 2 * (block - at.lane) + at.lane;
         out_scales[block] = scales[i];
-        scaled_sums[block] = scales[i] * (float)sum;
-        sums[block] = sum;
+        scaled_sums[block] = scales[i] * (float)(first + second);
+        sums[half] = first;
+        sums[half + at.size] = second;
     }
 }
 

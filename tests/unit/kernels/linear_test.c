@@ -216,6 +216,8 @@ static void test_company_changes_nothing(void **unused) {
     check_bits(TRI_Q8_0, "bf16", 320, NULL);
     check_bits(TRI_Q6_K, "i8", 512, NULL);
     check_bits(TRI_Q4_K, "i8", 512, NULL);
+    check_bits(TRI_Q5_K, "bf16", 512, NULL);
+    check_bits(TRI_Q5_1, "i8", 320, NULL);
     check_bits(TRI_I8, "i8", 320, "[84]");
     check_bits(TRI_I4, "i8", 320, "[84,5]");
     check_bits(TRI_I8, "bf16", 320, "[84]");
@@ -231,12 +233,15 @@ static void test_equal_ids_have_equal_bits(void **unused) {
         const char *activation, *scales;
     } cases[] = {{TRI_F32, "f32", NULL}, {TRI_BF16, "bf16", NULL}, {TRI_Q4_1, "i8", NULL},
         {TRI_Q4_0, "i8", NULL}, {TRI_Q8_0, "i8", NULL}, {TRI_Q8_0, "bf16", NULL},
+        {TRI_Q5_0, "i8", NULL}, {TRI_Q5_1, "i8", NULL}, {TRI_Q4_K, "i8", NULL},
+        {TRI_Q5_K, "i8", NULL}, {TRI_Q6_K, "i8", NULL}, {TRI_Q6_K, "f32", NULL},
         {TRI_I4, "i8", "[40,3]"}, {TRI_I8, "i8", "[40]"}, {TRI_I8, "f32", "[40]"}};
     enum { N = 40, M = 9 };
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         lab l;
         const char *names[16];
-        open_linear(&l, cases[c].dtype, cases[c].activation, (shape){N, 96, M}, cases[c].scales,
+        int64_t k = tri_dtype_get(cases[c].dtype)->block_elems == 256 ? 768 : 96;
+        open_linear(&l, cases[c].dtype, cases[c].activation, (shape){N, k, M}, cases[c].scales,
             true, (lab_limits){.tokens = M});
         int32_t n = lab_candidates(&l, "linear", NULL, names);
         tri_step *step = rows_step(&l, M);
