@@ -20,7 +20,7 @@
 #include "kernels/cpu/amx.h"
 #include "kernels/kernels.h"
 
-enum { MAX_LAUNCHES = 64, REPEATS = 7, MIN_BYTES = 192 << 20, MIN_SAMPLE_NS = 20000000 };
+enum { MAX_LAUNCHES = 64, REPEATS = 7, MIN_BYTES = 640 << 20, MIN_SAMPLE_NS = 20000000 };
 
 typedef struct limits { /* measured */
     double bytes_per_s, flops_per_s, tile_flops_per_s;
@@ -31,7 +31,8 @@ typedef struct bench {
     tri_kernels *kernels;
     limits limits;
     int32_t n_threads;
-    const char *shapes; /* only those that contain it; "only bf16 M=1,q4_0 M=512": those linears */
+    const char *shapes; /* only those that contain it; "only bf16 M=1,q4_0 M=512": those linears,
+                           "only best ...": by the kernel that would be chosen */
 } bench;
 
 static void stop(const char *what, const tri_error *err) {
@@ -312,6 +313,7 @@ static void bench_each(const bench *b, const linear_case *c, const tri_plugin_de
     for (int32_t i = 0; i < n && choices[i].supported; i++) {
         linear_case one = *c;
         one.kernel = choices[i].kernel;
+        if (i > 0 && strstr(b->shapes, "best ")) break;
         if (one.kernel->isa[0] && (one.kernel->layout != NULL) == panels) bench_linear(b, &one);
     }
     tri_arena_deinit(&arena);
@@ -361,6 +363,11 @@ static void bench_linear(const bench *b, const linear_case *c) {
     uint8_t *weights = reserve(b, n_bytes * s.n);
     for (int64_t i = 0; i < n_bytes; i++)
         weights[i] = (uint8_t)(i * 131 >> 3 & 0x3F);
+    if (tri_dtype_get(c->dtype)->is_float &&
+        !tri_dtype_get(c->dtype)->is_block) { /* no denormals, which are slow */
+        for (int64_t row = 0; row < c->n; row++)
+            tri_codec_encode(c->dtype, x, weights + row * row_bytes, c->k);
+    }
     for (int32_t i = 1; i < s.n; i++)
         memcpy(weights + i * n_bytes, weights, (size_t)n_bytes);
     for (int32_t i = 0; i < s.n; i++) {

@@ -5,7 +5,8 @@
  *     M <= 64, bf16   a panel is streamed once, prefetched, and meets up to four tiles of rows
  *     else            two panels of K_STEP at a time (unpacked when they are not bf16) stay in L1
  *                     and meet every pair of row tiles: four accumulators, a tile load a product.
- *                     ROW_STEP rows of x and the sums of PANELS panels stay in L2 meanwhile
+ *                     A step of ROW_STEP rows of x, and the sums of PANELS panels, stay in L2
+ *                     meanwhile, and the next step of x is asked for there
  *
  * Bound    decode: reading w once.  Prompts: 1024 multiply-adds a cycle */
 #include "kernels/cpu/amx.h"
@@ -18,7 +19,7 @@ enum {
     TILE_K = TRI_AMX_K,
     TILE_BYTES = TRI_AMX_TILE_BYTES,
     TILE_ELEMS = TRI_LINEAR_BF16_TILE,
-    K_STEP = 512,
+    K_STEP = 256,
     ROW_STEP = 512,
     PANELS = 16,
     STREAM_TILES = 4
@@ -197,7 +198,7 @@ typedef struct part { /* of a product: rows and panels whose sums wait in scratc
     int64_t k0, n;
 } part;
 
-/* Tiles of one panel for this step; asks for those of `next`, wanted soon. */
+/* Tiles of one panel for this step. */
 static const uint16_t *b_tiles(
     const tri_linear_run *run, const part *at, int64_t panel, uint16_t *unpacked) {
     bool in_place = run->linear->dtype == TRI_BF16 && at->n % TILE_K == 0;
@@ -222,6 +223,18 @@ static void prefetch_share(
     }
 }
 
+/* Of the step of x that follows this one, part `i` of `of` of two row tiles, from L3 to L2. */
+static void prefetch_x(
+    const tri_linear_run *run, const part *at, int64_t row_tile, int64_t i, int64_t of) {
+    int64_t k0 = at->k0 + at->n < run->linear->k ? at->k0 + at->n : 0;
+    int64_t n_lines = K_STEP * ROWS * 2 / 64 / of;
+    for (int64_t j = 0; j < 2; j++) {
+        const char *from = (const char *)x_tiles(run, row_tile + j, k0) + i * n_lines * 64;
+        for (int64_t line = 0; line < n_lines; line++)
+            _mm_prefetch(from + line * 64, _MM_HINT_T1);
+    }
+}
+
 static void multiply_panels(
     const tri_linear_run *run, const part *at, int64_t panel, scratch s, bool is_last) {
     int64_t in_part = panel - at->first_panel;
@@ -235,6 +248,7 @@ static void multiply_panels(
         bool two_a = i + 1 < at->n_row_tiles;
         int64_t row_tile = at->first_row_tile + i;
         prefetch_share(run, at, panel, i / 2, (at->n_row_tiles + 1) / 2);
+        prefetch_x(run, at, row_tile, in_part / 2, (at->n_panels + 1) / 2);
         for (int64_t j = 0; j < 2; j++) {
             p.a[j] = x_tiles(run, row_tile + (two_a ? j : 0), at->k0);
             p.sums[2 * j] = sums0 + (i + j) * ROWS * ROWS;
