@@ -6,7 +6,7 @@
  *     else            two panels of K_STEP at a time (unpacked when they are not bf16) stay in L1
  *                     and meet every pair of row tiles: four accumulators, a tile load a product.
  *                     A step of ROW_STEP rows of x, and the sums of PANELS panels, stay in L2
- *                     meanwhile, and the next step of x is asked for there
+ *                     meanwhile.  Software prefetch only takes fill buffers away here
  *
  * Bound    decode: reading w once.  Prompts: 1024 multiply-adds a cycle */
 #include "kernels/cpu/amx.h"
@@ -210,31 +210,6 @@ static const uint16_t *b_tiles(
     return unpacked;
 }
 
-/* Lines [i, i + 1) of `of` equal shares of two panels that come after these. */
-static void prefetch_share(
-    const tri_linear_run *run, const part *at, int64_t panel, int64_t i, int64_t of) {
-    if (run->linear->dtype != TRI_BF16) return; /* unpacking reads ahead itself */
-    int64_t n_lines = at->n / 2 / of + 1;
-    for (int64_t p = panel + 2; p < panel + 4; p++) {
-        const char *from = (const char *)run->weight + p * run->weight_stride + at->k0 * ROWS * 2;
-        for (int64_t line = i * n_lines; line < (i + 1) * n_lines; line++) {
-            _mm_prefetch(from + line * 64, _MM_HINT_T1);
-        }
-    }
-}
-
-/* Of the step of x that follows this one, part `i` of `of` of two row tiles, from L3 to L2. */
-static void prefetch_x(
-    const tri_linear_run *run, const part *at, int64_t row_tile, int64_t i, int64_t of) {
-    int64_t k0 = at->k0 + at->n < run->linear->k ? at->k0 + at->n : 0;
-    int64_t n_lines = K_STEP * ROWS * 2 / 64 / of;
-    for (int64_t j = 0; j < 2; j++) {
-        const char *from = (const char *)x_tiles(run, row_tile + j, k0) + i * n_lines * 64;
-        for (int64_t line = 0; line < n_lines; line++)
-            _mm_prefetch(from + line * 64, _MM_HINT_T1);
-    }
-}
-
 static void multiply_panels(
     const tri_linear_run *run, const part *at, int64_t panel, scratch s, bool is_last) {
     int64_t in_part = panel - at->first_panel;
@@ -247,8 +222,6 @@ static void multiply_panels(
     for (int64_t i = 0; i < at->n_row_tiles; i += 2) {
         bool two_a = i + 1 < at->n_row_tiles;
         int64_t row_tile = at->first_row_tile + i;
-        prefetch_share(run, at, panel, i / 2, (at->n_row_tiles + 1) / 2);
-        prefetch_x(run, at, row_tile, in_part / 2, (at->n_panels + 1) / 2);
         for (int64_t j = 0; j < 2; j++) {
             p.a[j] = x_tiles(run, row_tile + (two_a ? j : 0), at->k0);
             p.sums[2 * j] = sums0 + (i + j) * ROWS * ROWS;
