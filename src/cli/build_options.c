@@ -23,7 +23,8 @@ int32_t tri_precision_options(tri_build_options *b, tri_option_list *plugins, tr
         {TRI_OPTION_STRING, "target", &b->target, "cpu|null",
             "the device (cpu); null plans and counts but computes nothing", 0, 0},
         {TRI_OPTION_STRING, "cpu_isa", &b->cpu_isa, "ISA",
-            "at most this instruction set: generic or avx2 (what this machine has)", 0, 0},
+            "at most this instruction set: generic, avx2, avx512 or amx (what this machine has)", 0,
+            0},
         {TRI_OPTION_I32, "threads", &b->n_threads, "N", "CPU threads (all)", 1, 1024},
         {TRI_OPTION_LIST, "plugin", plugins, "LIB", "a plugin library; may be given again", 0, 0},
     };

@@ -218,7 +218,12 @@ static tri_status open_dir(
     TRI_TRY(open_ranks(e, dir, misfit, sizeof misfit, options->verify_weights, err));
     bool asked = options->cpu_isa && strcmp(isa, built_for) != 0;
     if (asked && !misfit[0]) (void)snprintf(misfit, sizeof misfit, "as asked");
-    if (misfit[0]) TRI_TRY(repack(e, dir, options, built_for, isa, misfit, err));
+    if (misfit[0])
+        TRI_TRY(repack(e, dir, options, built_for, isa, misfit, err));
+    else if (e->ranks[0].other_numerics)
+        tri_log(TRI_LOG_INFO, "engine",
+            "dir=%s what=\"built for %s, runs on %s: the same weights, other sums\" first=\"%s\"",
+            dir, tri_isa_shown(built_for), tri_isa_shown(isa), e->ranks[0].other_numerics);
     TRI_TRY(join_groups(e, err));
     return share_files(e, err);
 }
