@@ -1,7 +1,8 @@
 /* kernels_cpu.c - what the CPU kernels reach, beside what this machine can do at most.
  *
- *     kernels_cpu [threads]        one CSV line a case: family, kernel, shape, microseconds, GB/s
- * and its share of measured reads, GFLOP/s and its share of measured fused multiply-adds
+ *     kernels_cpu [threads [family [shape]]]      one CSV line a case: family, kernel, shape,
+ * microseconds, GB/s and its share of measured reads, GFLOP/s and its share of the measured peak:
+ * of bf16 tiles for kernels that use them, else of fused multiply-adds in AVX-512 or AVX2
  *
  * Weights of a case are many matrices of one shape, more than the last cache holds, one launch
  * each, so that every launch reads memory; the fastest of several steps counts. */
@@ -14,13 +15,15 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/rng.h"
+#include "device/cpu/isa.h"
 #include "device/device.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/kernels.h"
 
-enum { MAX_LAUNCHES = 64, REPEATS = 7, MIN_BYTES = 192 << 20, MIN_SAMPLE_NS = 20000000 };
+enum { MAX_LAUNCHES = 64, REPEATS = 7, MIN_BYTES = 640 << 20, MIN_SAMPLE_NS = 20000000 };
 
 typedef struct limits { /* measured */
-    double bytes_per_s, flops_per_s;
+    double bytes_per_s, flops_per_s, tile_flops_per_s;
 } limits;
 
 typedef struct bench {
@@ -28,7 +31,8 @@ typedef struct bench {
     tri_kernels *kernels;
     limits limits;
     int32_t n_threads;
-    const char *shapes; /* only those that contain it */
+    const char *shapes; /* only those that contain it; "only bf16 M=1,q4_0 M=512": those linears,
+                           "only best ...": by the kernel that would be chosen */
 } bench;
 
 static void stop(const char *what, const tri_error *err) {
@@ -93,6 +97,48 @@ __attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) static void fm
     job->sink[thread % 64] = sum;
 }
 
+typedef float floats16 __attribute__((vector_size(64)));
+__attribute__((target("avx512f,avx512vl,fma"), optimize("fp-contract=fast"))) static void
+fma512_job(void *arg, int32_t thread, int32_t n) {
+    (void)n;
+    limit_job *job = arg;
+    floats16 acc[12], one = {0}, x, y;
+    for (int32_t i = 0; i < 16; i++)
+        one[i] = 1;
+    x = one;
+    y = one * 0.5f;
+    for (int32_t i = 0; i < 12; i++)
+        acc[i] = x * (float)i;
+    for (int32_t round = 0; round < FMA_ROUNDS; round++) {
+        for (int32_t i = 0; i < 12; i++)
+            acc[i] = acc[i] * y + x;
+        __asm__ volatile("" : "+v"(x), "+v"(y));
+    }
+    float sum = 0;
+    for (int32_t i = 0; i < 12; i++)
+        sum += acc[i][0] + acc[i][15];
+    job->sink[thread % 64] = sum;
+}
+
+enum { TILE_ROUNDS = 200000 };
+/* Four sums, operands that stay in their registers. */
+static void tile_job(void *arg, int32_t thread, int32_t n) {
+    (void)arg, (void)thread, (void)n;
+    tri_amx_config config = tri_amx_config_for(TRI_AMX_ROWS);
+    TRI_AMX_BEGIN(config);
+    TRI_AMX_ZERO(4);
+    TRI_AMX_ZERO(5);
+    TRI_AMX_ZERO(6);
+    TRI_AMX_ZERO(7);
+    for (int32_t round = 0; round < TILE_ROUNDS; round++) {
+        TRI_AMX_DOT_BF16(0, 4, 6);
+        TRI_AMX_DOT_BF16(1, 4, 7);
+        TRI_AMX_DOT_BF16(2, 5, 6);
+        TRI_AMX_DOT_BF16(3, 5, 7);
+    }
+    TRI_AMX_END();
+}
+
 static int64_t now_ns(int32_t n_threads) {
     if (n_threads > 1) return tri_clock_ns();
     struct timespec t;
@@ -120,8 +166,14 @@ static limits measure_limits(const bench *b) {
     memset(bytes, 1, (size_t)job.n_bytes);
     job.bytes = bytes;
     limits l = {.bytes_per_s = (double)job.n_bytes / best_seconds(team, read_job, &job)};
-    double fmas = 12.0 * 8 * FMA_ROUNDS * b->n_threads;
-    l.flops_per_s = 2 * fmas / best_seconds(team, fma_job, &job);
+    int32_t isa = tri_cpu_isa_rank(tri_device_facts(b->device)->arch);
+    bool wide = isa >= tri_cpu_isa_rank("avx512");
+    double fmas = 12.0 * (wide ? 16 : 8) * FMA_ROUNDS * b->n_threads;
+    l.flops_per_s = 2 * fmas / best_seconds(team, wide ? fma512_job : fma_job, &job);
+    double tiles = 4.0 * 16 * 16 * 32 * TILE_ROUNDS * b->n_threads;
+    if (isa >= tri_cpu_isa_rank("amx")) {
+        l.tile_flops_per_s = 2 * tiles / best_seconds(team, tile_job, &job);
+    }
     tri_device_free(b->device, bytes);
     tri_team_destroy(team);
     return l;
@@ -189,7 +241,7 @@ static void finish_set(const bench *b, launch_set *s) {
 static void run_set(const bench *b, launch_set *s, const tri_step *step, const char *shape) {
     tri_error err = {0};
     tri_capture *capture = NULL;
-    if (!strstr(shape, b->shapes)) return;
+    if (!strstr(shape, b->shapes) && !strstr(b->shapes, "only ")) return;
     tri_launch_list list = {.launches = s->launches, .n_launches = s->n, .workspace = s->workspace};
     if (tri_device_capture(b->device, &list, &capture, &err)) stop(s->kernel->name, &err);
     double best = 1e30;
@@ -218,9 +270,11 @@ static void run_set(const bench *b, launch_set *s, const tri_step *step, const c
     tri_plugin_cost cost = {0};
     s->kernel->cost(&s->desc, &e, &cost);
     double bytes_per_s = cost.bytes / best * 1e9, flops_per_s = cost.flops / best * 1e9;
+    bool tiles = strcmp(s->kernel->isa, "amx") == 0;
+    double peak = tiles ? b->limits.tile_flops_per_s : b->limits.flops_per_s;
     printf("%s,%s,%s,%.1f,%.2f,%.0f%%,%.1f,%.0f%%\n", s->kernel->op, s->kernel->name, shape,
         best * 1e-3, bytes_per_s * 1e-9, 100 * bytes_per_s / b->limits.bytes_per_s,
-        flops_per_s * 1e-9, 100 * flops_per_s / b->limits.flops_per_s);
+        flops_per_s * 1e-9, 100 * flops_per_s / peak);
     (void)fflush(stdout);
 }
 
@@ -239,14 +293,34 @@ static float *random_rows(const bench *b, int64_t n) {
 /* ---- linear ---- */
 
 typedef struct linear_case {
-    const char *kernel, *activation;
+    const tri_plugin_kernel *kernel; /* NULL: each that can, of those that take panels if any do */
+    const char *activation;
     tri_dtype dtype;
     int64_t n, k;
     int32_t m;
 } linear_case;
 
+static void bench_linear(const bench *b, const linear_case *c);
+
+static void bench_each(const bench *b, const linear_case *c, const tri_plugin_desc *desc) {
+    tri_error err = {0};
+    tri_arena arena;
+    tri_kernel_choice *choices;
+    int32_t n;
+    tri_arena_init(&arena, 0);
+    if (tri_kernels_choose(b->kernels, desc, &arena, &choices, &n, &err)) stop("choose", &err);
+    bool panels = choices[0].kernel->layout != NULL;
+    for (int32_t i = 0; i < n && choices[i].supported; i++) {
+        linear_case one = *c;
+        one.kernel = choices[i].kernel;
+        if (i > 0 && strstr(b->shapes, "best ")) break;
+        if (one.kernel->isa[0] && (one.kernel->layout != NULL) == panels) bench_linear(b, &one);
+    }
+    tri_arena_deinit(&arena);
+}
+
 static void bench_linear(const bench *b, const linear_case *c) {
-    launch_set s = {.kernel = tri_kernels_find(b->kernels, c->kernel)};
+    launch_set s = {.kernel = c->kernel};
     bool scaled = c->dtype == TRI_I8 || c->dtype == TRI_I4;
     tri_plugin_type types[6] = {
         {.dtype = TRI_F32, .n_dims = 2, .dims = {TRI_DIM_T, c->k}, .layout = "row"},
@@ -273,6 +347,10 @@ static void bench_linear(const bench *b, const linear_case *c) {
         .fields = &field,
         .device = tri_device_facts(b->device),
         .max_tokens = c->m};
+    if (!c->kernel) {
+        bench_each(b, c, &s.desc);
+        return;
+    }
     const char *layout_name = s.kernel->layout ? s.kernel->layout(&s.desc, 1) : NULL;
     const tri_plugin_layout *layout =
         layout_name ? tri_kernels_find_layout(b->kernels, layout_name) : NULL;
@@ -283,8 +361,15 @@ static void bench_linear(const bench *b, const linear_case *c) {
     float *x = random_rows(b, c->m * c->k), *y = reserve(b, c->m * c->n * 4);
     float *scales = random_rows(b, c->n);
     uint8_t *weights = reserve(b, n_bytes * s.n);
-    for (int64_t i = 0; i < n_bytes * s.n; i++)
+    for (int64_t i = 0; i < n_bytes; i++)
         weights[i] = (uint8_t)(i * 131 >> 3 & 0x3F);
+    if (tri_dtype_get(c->dtype)->is_float &&
+        !tri_dtype_get(c->dtype)->is_block) { /* no denormals, which are slow */
+        for (int64_t row = 0; row < c->n; row++)
+            tri_codec_encode(c->dtype, x, weights + row * row_bytes, c->k);
+    }
+    for (int32_t i = 1; i < s.n; i++)
+        memcpy(weights + i * n_bytes, weights, (size_t)n_bytes);
     for (int32_t i = 0; i < s.n; i++) {
         s.inputs[i][0] = (tri_plugin_tensor){x, c->k * 4};
         s.inputs[i][1] = (tri_plugin_tensor){weights + i * n_bytes, row_bytes};
@@ -307,27 +392,29 @@ static void bench_linear(const bench *b, const linear_case *c) {
 
 static void bench_linears(const bench *b) {
     static const linear_case kinds[] = {
-        {.kernel = "linear_panel16_avx2", .activation = "f32", .dtype = TRI_F32},
-        {.kernel = "linear_panel16_avx2", .activation = "bf16", .dtype = TRI_BF16},
-        {.kernel = "linear_panel16_avx2", .activation = "f32", .dtype = TRI_F16},
-        {.kernel = "linear_panel16_i8_avx2", .activation = "i8", .dtype = TRI_Q8_0},
-        {.kernel = "linear_panel16_i8_avx2", .activation = "i8", .dtype = TRI_Q4_0},
-        {.kernel = "linear_panel16_i8_avx2", .activation = "i8", .dtype = TRI_Q4_1},
-        {.kernel = "linear_panel16_i8_avx2", .activation = "i8", .dtype = TRI_I8},
-        {.kernel = "linear_panel16_i8_avx2", .activation = "i8", .dtype = TRI_I4},
-        {.kernel = "linear_row_i8_avx2", .activation = "i8", .dtype = TRI_Q4_K},
-        {.kernel = "linear_row_i8_avx2", .activation = "i8", .dtype = TRI_Q6_K},
-        {.kernel = "linear_row_i8_avx2", .activation = "i8", .dtype = TRI_Q5_K},
-        {.kernel = "linear_row_i8_avx2", .activation = "i8", .dtype = TRI_Q5_0},
-        {.kernel = "linear_panel16_avx2", .activation = "f32", .dtype = TRI_Q4_1},
+        {.activation = "f32", .dtype = TRI_F32},
+        {.activation = "bf16", .dtype = TRI_BF16},
+        {.activation = "f32", .dtype = TRI_F16},
+        {.activation = "i8", .dtype = TRI_Q8_0},
+        {.activation = "i8", .dtype = TRI_Q4_0},
+        {.activation = "i8", .dtype = TRI_Q4_1},
+        {.activation = "bf16", .dtype = TRI_I8},
+        {.activation = "i8", .dtype = TRI_I4},
+        {.activation = "i8", .dtype = TRI_Q4_K},
+        {.activation = "i8", .dtype = TRI_Q6_K},
+        {.activation = "i8", .dtype = TRI_Q5_K},
+        {.activation = "i8", .dtype = TRI_Q5_0},
     };
-    static const int32_t rows[] = {1, 2, 4, 8, 512};
+    static const int32_t rows[] = {1, 4, 8, 32, 512};
     for (size_t m = 0; m < sizeof rows / sizeof rows[0]; m++) {
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
             linear_case c = kinds[i];
             c.n = 2048;
             c.k = 2048;
             c.m = rows[m];
+            char shape[32];
+            (void)snprintf(shape, sizeof shape, "%s M=%" PRId32, tri_dtype_name(c.dtype), c.m);
+            if (strstr(b->shapes, "only ") && !strstr(b->shapes, shape)) continue;
             bench_linear(b, &c);
         }
     }
@@ -335,9 +422,19 @@ static void bench_linears(const bench *b) {
 
 /* ---- attention ---- */
 
+static const tri_plugin_kernel *best_attention(const bench *b) {
+    static const char *const names[] = {"attention_amx", "attention_avx512", "attention_avx2"};
+    int32_t have = tri_cpu_isa_rank(tri_device_facts(b->device)->arch);
+    for (int32_t i = 0; i < 2; i++) {
+        const tri_plugin_kernel *kernel = tri_kernels_find(b->kernels, names[i]);
+        if (kernel && tri_cpu_isa_rank(kernel->isa) <= have) return kernel;
+    }
+    return tri_kernels_find(b->kernels, names[2]);
+}
+
 static void bench_attention(const bench *b, int32_t n_heads, int32_t n_kv_heads, int32_t head_size,
     int32_t n_sequences, int32_t n, int32_t context, tri_dtype dtype) {
-    launch_set s = {.kernel = tri_kernels_find(b->kernels, "attention_avx2"), .n = 1};
+    launch_set s = {.kernel = best_attention(b), .n = 1};
     int64_t width = (int64_t)n_heads * head_size;
     tri_plugin_type types[3] = {
         {.dtype = TRI_F32, .n_dims = 2, .dims = {TRI_DIM_T, width}, .layout = "row"},
@@ -484,10 +581,11 @@ int main(int argc, char **argv) {
     if (tri_kernels_create(&b.kernels, &err)) stop("kernels", &err);
     b.n_threads = tri_device_facts(b.device)->n_threads;
     b.limits = measure_limits(&b);
-    printf("# %" PRId32 " threads of %s: reads %.1f GB/s, fused multiply-adds %.0f GFLOP/s\n",
+    printf("# %" PRId32 " threads of %s: reads %.1f GB/s, fused multiply-adds %.0f GFLOP/s, bf16 "
+           "tiles %.0f GFLOP/s\n",
         b.n_threads, tri_device_facts(b.device)->arch, b.limits.bytes_per_s * 1e-9,
-        b.limits.flops_per_s * 1e-9);
-    printf("family,kernel,shape,us,GB/s,of reads,GFLOP/s,of FMA\n");
+        b.limits.flops_per_s * 1e-9, b.limits.tile_flops_per_s * 1e-9);
+    printf("family,kernel,shape,us,GB/s,of reads,GFLOP/s,of peak\n");
     if (strstr("linear", only)) bench_linears(&b);
     if (strstr("attention", only)) {
         bench_attention(&b, 9, 3, 64, 1, 1, 1024, TRI_BF16);

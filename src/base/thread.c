@@ -20,6 +20,7 @@
 #include "base/clock.h"
 
 enum { SPIN_NS = 50000, SPINS_PER_CLOCK = 64, CACHE_LINE = 64, MAX_THREADS = 1024 };
+enum { ACTIVE_BITS = 11, ACTIVE_MASK = (1 << ACTIVE_BITS) - 1 }; /* MAX_THREADS fits */
 
 typedef struct event {
     _Alignas(CACHE_LINE) _Atomic uint32_t count;
@@ -28,6 +29,7 @@ typedef struct event {
 
 struct tri_team {
     int32_t n_threads;
+    int32_t n_active; /* members of the job; the caller writes it between jobs */
     int64_t spin_ns;
     pthread_t *threads; /* n_threads - 1: members 1 and up */
     int32_t n_started;
@@ -37,11 +39,12 @@ struct tri_team {
     void *arg;
     bool stop;
 
-    event job;                                      /* each job */
-    event finished;                                 /* by the last member to finish */
-    event phase;                                    /* by the last member to arrive at a barrier */
+    event job;      /* each job: its number, and below it (ACTIVE_BITS) how many members it has */
+    event finished; /* by the last member to finish */
+    event phase;    /* by the last member to arrive at a barrier */
     _Alignas(CACHE_LINE) _Atomic int32_t n_running; /* members but 0 that still run the job */
     _Alignas(CACHE_LINE) _Atomic int32_t n_arrived; /* at the barrier */
+    _Alignas(CACHE_LINE) _Atomic int64_t slept_ns;  /* at barriers */
     _Atomic bool busy;
 };
 
@@ -58,37 +61,55 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-static void notify(event *s) {
-    atomic_fetch_add(&s->count, 1);
+static void notify_with(event *s, uint32_t add) {
+    atomic_fetch_add(&s->count, add);
     if (atomic_load(&s->n_asleep) > 0) {
         syscall(SYS_futex, &s->count, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
     }
 }
 
-/* Returns when the counter is no longer `old`. */
-static void wait_past(event *s, uint32_t old, int64_t spin_ns) {
-    int64_t start_ns = tri_clock_ns();
+static void notify(event *s) {
+    notify_with(s, 1);
+}
+
+/* Only the caller changes it.  Another number; n_active members. */
+static void notify_job(tri_team *team) {
+    uint32_t old = atomic_load(&team->job.count);
+    uint32_t next = ((old >> ACTIVE_BITS) + 1) << ACTIVE_BITS | (uint32_t)team->n_active;
+    notify_with(&team->job, next - old);
+}
+
+/* Returns when the counter is no longer `old`: the nanoseconds slept. */
+static int64_t wait_past(event *s, uint32_t old, int64_t spin_ns) {
+    int64_t start_ns = tri_clock_ns(), now_ns;
     do {
         for (int i = 0; i < SPINS_PER_CLOCK; i++) {
-            if (atomic_load_explicit(&s->count, memory_order_acquire) != old) return;
+            if (atomic_load_explicit(&s->count, memory_order_acquire) != old) return 0;
             pause_cpu();
         }
-    } while (tri_clock_ns() - start_ns < spin_ns);
+        now_ns = tri_clock_ns();
+    } while (now_ns - start_ns < spin_ns);
     atomic_fetch_add(&s->n_asleep, 1);
     while (atomic_load(&s->count) == old) {
         syscall(SYS_futex, &s->count, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
     }
     atomic_fetch_sub(&s->n_asleep, 1);
+    return tri_clock_ns() - now_ns;
 }
 
 static void *member_main(void *argument) {
     member m = *(member *)argument;
     free(argument);
     tri_team *team = m.team;
-    for (uint32_t job = 0;; job++) {
-        wait_past(&team->job, job, team->spin_ns);
+    bool active = true;
+    for (uint32_t job = 0;;) {
+        wait_past(&team->job, job, active ? team->spin_ns : 0);
         if (team->stop) return NULL;
-        team->fn(team->arg, m.index, team->n_threads);
+        job = atomic_load(&team->job.count);
+        int32_t n_active = (int32_t)(job & ACTIVE_MASK);
+        active = m.index < n_active; /* then there is no other job before this member is done */
+        if (!active) continue;
+        team->fn(team->arg, m.index, n_active);
         if (atomic_fetch_sub(&team->n_running, 1) == 1) notify(&team->finished);
     }
 }
@@ -117,7 +138,7 @@ tri_status tri_team_create(tri_team **team, int32_t n_threads, tri_error *err) {
     tri_status rc = TRI_OK;
     tri_team *t = aligned_alloc(CACHE_LINE, sizeof *t);
     if (!t) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for a team of threads");
-    *t = (tri_team){.n_threads = n_threads};
+    *t = (tri_team){.n_threads = n_threads, .n_active = n_threads};
     /* With more threads than CPUs, who spins keeps another from running. */
     t->spin_ns = n_threads <= n_cpus ? SPIN_NS : 0;
     t->threads = calloc((size_t)n_threads, sizeof *t->threads);
@@ -142,7 +163,7 @@ tri_status tri_team_create(tri_team **team, int32_t n_threads, tri_error *err) {
 void tri_team_destroy(tri_team *team) {
     if (!team) return;
     team->stop = true;
-    notify(&team->job);
+    notify_job(team);
     for (int32_t i = 0; i < team->n_started; i++)
         pthread_join(team->threads[i], NULL);
     free(team->threads);
@@ -154,15 +175,21 @@ int32_t tri_team_size(const tri_team *team) {
 }
 
 void tri_team_run(tri_team *team, tri_team_fn fn, void *arg) {
+    tri_team_run_on(team, team->n_threads, fn, arg);
+}
+
+void tri_team_run_on(tri_team *team, int32_t n, tri_team_fn fn, void *arg) {
     bool was_busy = atomic_exchange(&team->busy, true);
     TRI_ASSERT(!was_busy); /* one caller at a time, and not from inside a job */
-    if (team->n_threads > 1) {
+    TRI_ASSERT(n > 0 && n <= team->n_threads);
+    team->n_active = n;
+    if (n > 1) {
         uint32_t finished = atomic_load(&team->finished.count);
         team->fn = fn;
         team->arg = arg;
-        atomic_store(&team->n_running, team->n_threads - 1);
-        notify(&team->job);
-        fn(arg, 0, team->n_threads);
+        atomic_store(&team->n_running, n - 1);
+        notify_job(team);
+        fn(arg, 0, n);
         wait_past(&team->finished, finished, team->spin_ns);
     } else {
         fn(arg, 0, 1);
@@ -172,12 +199,17 @@ void tri_team_run(tri_team *team, tri_team_fn fn, void *arg) {
 
 void tri_team_barrier(tri_team *team) {
     uint32_t phase = atomic_load(&team->phase.count);
-    if (atomic_fetch_add(&team->n_arrived, 1) == team->n_threads - 1) {
+    if (atomic_fetch_add(&team->n_arrived, 1) == team->n_active - 1) {
         atomic_store(&team->n_arrived, 0);
         notify(&team->phase);
     } else {
-        wait_past(&team->phase, phase, team->spin_ns);
+        int64_t slept_ns = wait_past(&team->phase, phase, team->spin_ns);
+        if (slept_ns > 0) atomic_fetch_add(&team->slept_ns, slept_ns);
     }
+}
+
+int64_t tri_team_slept_ns(const tri_team *team) {
+    return atomic_load(&team->slept_ns);
 }
 
 int32_t tri_cpu_count(void) {

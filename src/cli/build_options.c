@@ -26,7 +26,8 @@ int32_t tri_precision_options(tri_build_options *b, tri_option_list *plugins, tr
             "no GPU here; null plans and counts but computes nothing",
             0, 0},
         {TRI_OPTION_STRING, "cpu_isa", &b->cpu_isa, "ISA",
-            "at most this instruction set: generic or avx2 (what this machine has)", 0, 0},
+            "at most this instruction set: generic, avx2, avx512 or amx (what this machine has)", 0,
+            0},
         {TRI_OPTION_I32, "threads", &b->n_threads, "N", "CPU threads (all)", 1, 1024},
         {TRI_OPTION_LIST, "plugin", plugins, "LIB", "a plugin library; may be given again", 0, 0},
     };

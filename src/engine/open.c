@@ -233,7 +233,13 @@ static tri_status open_dir(
     bool asked = options->cpu_isa && !other_kind && strcmp(e->target.arch, built_for.arch) != 0;
     if (asked && !misfit[0]) (void)snprintf(misfit, sizeof misfit, "as asked");
     if (other_kind) (void)snprintf(misfit, sizeof misfit, "this machine has no CUDA device");
-    if (misfit[0]) TRI_TRY(repack(e, dir, options, &built_for, misfit, err));
+    if (misfit[0])
+        TRI_TRY(repack(e, dir, options, &built_for, misfit, err));
+    else if (e->ranks[0].other_numerics)
+        tri_log(TRI_LOG_INFO, "engine",
+            "dir=%s what=\"built for %s, runs on %s: the same weights, other sums\" first=\"%s\"",
+            dir, tri_isa_shown(built_for.arch), tri_isa_shown(e->target.arch),
+            e->ranks[0].other_numerics);
     TRI_TRY(join_groups(e, err));
     return share_files(e, err);
 }

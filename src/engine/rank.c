@@ -147,7 +147,13 @@ static tri_status take_plan(tri_rank *rank, const tri_select *select, const tri_
         made[n].node = node;
         TRI_TRY(take_kernel(
             select, g, node, same ? &lines[n] : NULL, &made[n].kernel, misfit, room, err));
-        if (!made[n++].kernel) return TRI_OK;
+        if (!made[n].kernel) return TRI_OK;
+        const char *numerics = made[n].kernel->numerics ? made[n].kernel->numerics : "";
+        if (same && !rank->other_numerics && strcmp(numerics, lines[n].numerics) != 0) {
+            rank->other_numerics = tri_arena_printf(&rank->arena, "%s by %s (%s), not %s (%s)",
+                lines[n].op, made[n].kernel->name, numerics, lines[n].kernel, lines[n].numerics);
+        }
+        n++;
     }
     *picks = made;
     *n_picks = n;

@@ -24,6 +24,7 @@ typedef struct tri_rank {
     int32_t n_stored;
     tri_pick *forward, *sampling; /* launches */
     int32_t n_forward, n_sampling;
+    const char *other_numerics; /* of an opened rank: where its plan is followed with other sums */
 } tri_rank;
 
 void tri_rank_close(tri_rank *rank);

@@ -22,6 +22,13 @@
 #include "device/cpu/isa.h"
 #include "device/device_impl.h"
 
+/* A member that shares its CPU with other programs stops the team at every barrier until it runs
+ * again.  Once more than LOST_SHARE of WINDOW_NS of steps goes so, steps are left to one member
+ * fewer; after a while, each time a longer one, all are tried again.  Results do not depend on it.
+ */
+enum { WINDOW_NS = 30 * 1000000, LOST_PERCENT = 35, FIRST_PAUSE_NS = 300 * 1000000 };
+#define LAST_PAUSE_NS ((int64_t)5 * 1000000000)
+
 /* How long the worker looks for the next step before it sleeps: decoding submits again within
  * microseconds, and waking a sleeping thread costs tens of them. */
 enum { SPIN_NS = 30000 };
@@ -35,6 +42,13 @@ typedef struct cpu_slot {
     bool done;
 } cpu_slot;
 
+typedef struct pace { /* the worker's: how many members run steps */
+    int32_t n_active;
+    int64_t steps_ns, lost_ns; /* of the window */
+    int64_t all_again_ns;      /* when all are tried */
+    int64_t pause_ns;
+} pace;
+
 typedef struct cpu_device {
     tri_device base;
     tri_team *team;
@@ -44,12 +58,14 @@ typedef struct cpu_device {
     cpu_slot *first, *last; /* queue; the first may be running */
     atomic_bool wake;       /* something was queued, or stop: for the spinning worker */
     bool stop;
+    pace pace;
 } cpu_device;
 
 typedef struct cpu_capture {
     tri_capture base;
     tri_launch *launches;
     tri_bound_launch *bound;
+    int64_t (*taken)[2]; /* by launch: its counters */
     int32_t n_launches, n_groups;
     tri_comm *comm;
     tri_plugin_step step;
@@ -74,6 +90,7 @@ static void bind_step(cpu_capture *c, const tri_step *step) {
 
     uintptr_t base = (uintptr_t)step;
     tri_step_bind(&c->step, step, base, n_context_tokens);
+    memset(c->taken, 0, (size_t)c->n_launches * sizeof *c->taken);
     for (int32_t i = 0; i < c->n_launches; i++)
         tri_bound_launch_set_step(&c->bound[i], &c->launches[i], step, base);
 }
@@ -94,6 +111,33 @@ static void run_launches(void *arg, int32_t thread, int32_t n_threads) {
             before = now;
         }
     }
+}
+
+static void run_step(cpu_device *d, cpu_capture *c) {
+    pace *p = &d->pace;
+    int32_t n_threads = tri_team_size(d->team);
+    int64_t before_ns = tri_clock_ns(), slept_ns = tri_team_slept_ns(d->team);
+    if (p->n_active < n_threads && before_ns >= p->all_again_ns) {
+        p->n_active = n_threads;
+        p->steps_ns = p->lost_ns = 0;
+    }
+    tri_team_run_on(d->team, p->n_active, run_launches, c);
+    if (p->n_active == 1) return;
+
+    int64_t now_ns = tri_clock_ns();
+    p->steps_ns += now_ns - before_ns;
+    p->lost_ns += (tri_team_slept_ns(d->team) - slept_ns) / (p->n_active - 1);
+    if (p->steps_ns < WINDOW_NS) return;
+    if (p->lost_ns > p->steps_ns / 100 * LOST_PERCENT) {
+        p->pause_ns = p->pause_ns == 0                  ? FIRST_PAUSE_NS
+                      : 2 * p->pause_ns < LAST_PAUSE_NS ? 2 * p->pause_ns
+                                                        : LAST_PAUSE_NS;
+        p->all_again_ns = now_ns + p->pause_ns;
+        p->n_active--;
+    } else if (p->n_active == n_threads) {
+        p->pause_ns = 0;
+    }
+    p->steps_ns = p->lost_ns = 0;
 }
 
 /* The next queued slot, or NULL at the end.  Called and returns with the mutex held. */
@@ -119,7 +163,7 @@ static void *work(void *arg) {
 
         cpu_capture *c = (cpu_capture *)slot->capture;
         bind_step(c, slot->step);
-        tri_team_run(d->team, run_launches, c);
+        run_step(d, c);
         if (c->n_result_bytes > 0) memcpy(slot->results, c->results, (size_t)c->n_result_bytes);
 
         pthread_mutex_lock(&d->mutex);
@@ -153,6 +197,7 @@ static void capture_destroy(tri_capture *capture) {
     }
     free(c->launches);
     free(c->bound);
+    free(c->taken);
     free(c);
 }
 
@@ -161,6 +206,7 @@ static bool bind_launch(cpu_capture *c, int32_t i, void *workspace, tri_comm *co
     if (!tri_bound_launch_init(bound, &c->launches[i], &c->step, workspace, comm)) return false;
     bound->launch.barrier = team_barrier;
     bound->launch.team = ((cpu_device *)c->base.device)->team;
+    bound->launch.taken = c->taken[i];
     return true;
 }
 
@@ -198,7 +244,8 @@ static tri_status capture_create(
     c->step.n_mask_slots = list->n_mask_slots;
     c->launches = calloc(n ? n : 1, sizeof *c->launches);
     c->bound = calloc(n ? n : 1, sizeof *c->bound);
-    bool ok = c->launches && c->bound;
+    c->taken = calloc(n ? n : 1, sizeof *c->taken);
+    bool ok = c->launches && c->bound && c->taken;
     if (ok && n) memcpy(c->launches, list->launches, n * sizeof *c->launches);
     for (int32_t i = 0; ok && i < list->n_launches; i++) {
         ok = bind_launch(c, i, list->workspace, list->comm);
@@ -342,6 +389,7 @@ tri_status tri_cpu_device_create(
     pthread_cond_init(&d->finished, NULL);
     rc = tri_team_create(&d->team, options->n_threads, err);
     if (rc) goto done;
+    d->pace.n_active = tri_team_size(d->team);
     long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
     d->base.ops = &cpu_ops;
     d->base.facts = (tri_plugin_device){.struct_size = sizeof(tri_plugin_device),

@@ -4,6 +4,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #    include <cpuid.h>
+#    include <sys/syscall.h>
+#    include <unistd.h>
 #endif
 
 enum { ISA_GENERIC, ISA_AVX2, ISA_AVX512, ISA_AMX, N_ISAS };
@@ -45,6 +47,13 @@ static int all_set(uint64_t word, const int *bits, size_t n) {
         all_set(                                                                                   \
             (word), (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
+/* Tile registers must be asked for before first use, once a process: every thread has them from
+ * then on, and asking again is harmless (Linux, Documentation/arch/x86/xstate.rst). */
+static int tiles_permitted(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
 /* CPUID bits: Intel SDM volume 2A, CPUID. */
 int32_t tri_cpu_isa_detect(void) {
     uint32_t a, b, c1, c7, d7;
@@ -62,9 +71,11 @@ int32_t tri_cpu_isa_detect(void) {
                  ALL_SET(b7, 16 /* F */, 17 /* DQ */, 30 /* BW */, 31 /* VL */) &&
                  ALL_SET(c7, 11 /* VNNI */);
     if (!avx512) return ISA_AVX2;
+    uint32_t a71, b71, c71, d71;
     int amx = ALL_SET(state, 17 /* tile configuration */, 18 /* tiles */) &&
-              ALL_SET(d7, 22 /* BF16 */, 24 /* TILE */, 25 /* INT8 */);
-    return amx ? ISA_AMX : ISA_AVX512;
+              ALL_SET(d7, 22 /* BF16 */, 24 /* TILE */, 25 /* INT8 */) &&
+              __get_cpuid_count(7, 1, &a71, &b71, &c71, &d71) && ALL_SET(a71, 5 /* AVX512_BF16 */);
+    return amx && tiles_permitted() ? ISA_AMX : ISA_AVX512;
 }
 
 #else

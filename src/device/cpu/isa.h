@@ -3,7 +3,7 @@
  *     ""        what the compiler's default target has (x86-64: SSE2)
  *     "avx2"    AVX2, FMA, F16C
  *     "avx512"  F, BW, DQ, VL, VNNI
- *     "amx"     TILE, INT8, BF16
+ *     "amx"     TILE, INT8, BF16, and AVX512_BF16
  *
  * On a command line "" is spelled "generic". */
 #ifndef TRI_DEVICE_CPU_ISA_H
@@ -14,7 +14,9 @@
 /* 0 for "" and "generic", rising; -1 for unknown names. */
 int32_t tri_cpu_isa_rank(const char *isa);
 const char *tri_cpu_isa_name(int32_t rank);
-int32_t tri_cpu_isa_detect(void);   /* rank of what this machine and its system support */
+/* Rank of what this machine and its system support; asks the system for tile registers where there
+ * are any, and a refusal means "avx512". */
+int32_t tri_cpu_isa_detect(void);
 const char *tri_cpu_isa_list(void); /* for messages: "generic, avx2, avx512, amx" */
 
 #endif

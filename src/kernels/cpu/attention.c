@@ -6,9 +6,9 @@
  *     chunk    TRI_CHUNK positions, from 0: scores, softmax, product with V give a part (max, sum,
  *              output); parts of a row are merged in the order of chunks
  *
- * Share    many items: whole items in turn.  Few: their chunks, parts through workspace, a barrier,
- *          then every thread merges some rows; the same operations in the same order
- * Bound    decode: reading K and V once.  Prompts: 4 D operations a (row, position) */
+ * Share    many items: whole items, taken in turn.  Few: their chunks, parts through workspace, a
+ * barrier, then every thread merges some rows; the same operations in the same order Bound decode:
+ * reading K and V once.  Prompts: 4 D operations a (row, position) */
 #include "kernels/cpu/attention.h"
 
 #include <math.h>
@@ -97,6 +97,9 @@ static int32_t create(
     return 0;
 }
 
+static int32_t create_avx512(const tri_plugin_desc *desc, void **state) {
+    return create(desc, &tri_attention_avx512, state);
+}
 static int32_t create_avx2(const tri_plugin_desc *desc, void **state) {
     return create(desc, &tri_attention_avx2, state);
 }
@@ -333,8 +336,11 @@ static void attend_item(const run *r, const item *it) {
 
 static void attend_by_items(const run *r) {
     item it = items_begin();
+    int64_t mine = tri_launch_take(r->launch, 0, 1);
     for (int64_t i = 0; items_next(r, &it); i++) {
-        if (i % r->launch->n_threads == r->launch->thread) attend_item(r, &it);
+        if (i != mine) continue;
+        attend_item(r, &it);
+        mine = tri_launch_take(r->launch, 0, 1);
     }
 }
 
@@ -431,8 +437,9 @@ static void attention_launch(void *state, const tri_plugin_launch *launch) {
         TRI_CPU_KERNEL("attention", "attention_" #variant, isa_, numerics_), .supports = supports, \
         .cost = cost, .workspace_bytes = workspace_bytes, .create = create_##variant,              \
         .destroy = free, .launch = attention_launch};
+ATTENTION_KERNEL(avx512, "avx512", "f32_fma_chunk128")
 ATTENTION_KERNEL(avx2, "avx2", "f32_fma_chunk128")
 ATTENTION_KERNEL(generic, "", "f32_chunk128")
 
 const tri_plugin_kernel *const tri_attention_kernels[] = {
-    &attention_avx2, &attention_generic, NULL};
+    &attention_avx512, &attention_avx2, &attention_generic, NULL};

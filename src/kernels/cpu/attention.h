@@ -38,6 +38,7 @@ typedef struct tri_attention_functions {
     void (*merge)(float *total, float a, const float *part, float b, int64_t n);
 } tri_attention_functions;
 
-extern const tri_attention_functions tri_attention_generic, tri_attention_avx2;
+extern const tri_attention_functions tri_attention_generic, tri_attention_avx2,
+    tri_attention_avx512;
 
 #endif

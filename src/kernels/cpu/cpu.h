@@ -19,6 +19,11 @@ static inline void tri_launch_share(
     tri_split(n, 1, launch->thread, launch->n_threads, first, last);
 }
 
+/* Takes the next n units of phase 0 or 1 of the launch; the first of them. */
+static inline int64_t tri_launch_take(const tri_plugin_launch *launch, int32_t phase, int64_t n) {
+    return __atomic_fetch_add(&launch->taken[phase], n, __ATOMIC_RELAXED);
+}
+
 /* ---- memory ---- */
 
 enum { TRI_CACHE_LINE = 64 };

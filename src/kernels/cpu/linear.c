@@ -1,6 +1,6 @@
 /* linear.c - kernels of linear: what is asked, which core, one launch.
  *
- * Share    panels of 16 results (rows of w), contiguous for each thread, all M rows of x
+ * Share    pieces of panels of 16 results (rows of w), taken in turn, all M rows of x
  * Bound    decode: reading w once.  Prompts: 2 M N K operations
  * Order    x prepared | barrier | cores; y may be the accumulator itself */
 #include "kernels/cpu/linear.h"
@@ -130,6 +130,25 @@ static int32_t supports_panel_i8(const tri_plugin_desc *desc, char *reason, size
     return supports_panel(desc, reason, reason_bytes) || check_integer(desc, reason, reason_bytes);
 }
 
+/* bf16 tiles: of x rounded to bf16, and of weights that are or become bf16. */
+static int32_t supports_amx(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
+    if (supports_panel(desc, reason, reason_bytes)) return 1;
+    const tri_plugin_type *w = tri_desc_input(desc, WEIGHT), *scales = tri_desc_input(desc, SCALES);
+    if (w->dtype == TRI_F32 || w->dtype == TRI_F16) {
+        return tri_reject(reason, reason_bytes, "%s weights would lose precision",
+            tri_dtype_get((tri_dtype)w->dtype)->name);
+    }
+    if (rounding_of(tri_desc_string(desc, "activation", "f32")) != TRI_X_BF16) {
+        return tri_reject(reason, reason_bytes, "needs bf16 activations");
+    }
+    int64_t n_groups = 1, step;
+    if (scales) read_scales(scales, &n_groups, &step);
+    if (n_groups > 1 && w->dims[1] / n_groups % BLOCK) {
+        return tri_reject(reason, reason_bytes, "needs groups of a multiple of 32");
+    }
+    return 0;
+}
+
 static const char *panel_layout(const tri_plugin_desc *desc, int32_t input) {
     (void)desc;
     return input == WEIGHT ? "panel16" : NULL;
@@ -164,7 +183,10 @@ static void describe(
         .has_bias = tri_desc_input(desc, BIAS) != NULL,
         .has_accumulator = tri_desc_input(desc, ACCUMULATOR) != NULL};
     if (scales) read_scales(scales, &l->n_groups, &l->scale_step);
-    l->scratch_bytes = tri_round_up(variant->scratch_bytes(l), TRI_CACHE_LINE);
+    for (const tri_linear_variant *v = variant; v; v = v->many) {
+        int64_t scratch_bytes = tri_round_up(v->scratch_bytes(l), TRI_CACHE_LINE);
+        if (scratch_bytes > l->scratch_bytes) l->scratch_bytes = scratch_bytes;
+    }
 }
 
 static int32_t create(
@@ -178,11 +200,36 @@ static int32_t create(
 
 static int64_t workspace(const tri_plugin_desc *desc, const tri_linear_variant *variant) {
     tri_linear l;
+    int64_t x_bytes = 0;
     describe(desc, variant, &l);
-    return tri_linear_place(&l, l.max_rows).end_bytes + l.scratch_bytes * desc->device->n_threads;
+    for (const tri_linear_variant *v = variant; v; v = v->many) {
+        int64_t bytes = tri_linear_place(&l, v, l.max_rows).end_bytes;
+        if (bytes > x_bytes) x_bytes = bytes;
+    }
+    return x_bytes + l.scratch_bytes * desc->device->n_threads;
 }
 
 /* ---- launch ---- */
+
+/* Rows of w in a piece: some microseconds of reading, at least a few pieces a thread. */
+static int64_t piece_rows(const tri_linear_run *run, int32_t n_threads) {
+    enum { PIECE_BYTES = 128 << 10, PIECES_A_THREAD = 4, MOST_PANELS = 16 };
+    const tri_linear *l = run->linear;
+    if (n_threads == 1) return l->n;
+    int64_t n_panels = (l->n + TRI_PANEL_ROWS - 1) / TRI_PANEL_ROWS;
+    bool packed = strcmp(run->variant->layout, "panel16") == 0;
+    int64_t panel_bytes = run->weight_stride * (packed ? 1 : TRI_PANEL_ROWS);
+    int64_t most = run->n_rows <= MOST_PANELS ? PIECE_BYTES / (panel_bytes + 1) + 1 : MOST_PANELS;
+    int64_t fair = n_panels / (n_threads * PIECES_A_THREAD);
+    int64_t n = fair < most ? fair : most;
+    if (n < 1) n = 1;
+    return tri_round_up(n, run->n_rows > MOST_PANELS ? 2 : 4) * TRI_PANEL_ROWS; /* worked at once */
+}
+
+static const tri_linear_variant *variant_for(const tri_linear *l, int64_t n_rows) {
+    const tri_linear_variant *v = l->variant;
+    return v->many && n_rows >= v->many_rows ? v->many : v;
+}
 
 static void linear_launch(void *state, const tri_plugin_launch *launch) {
     const tri_linear *l = state;
@@ -195,16 +242,31 @@ static void linear_launch(void *state, const tri_plugin_launch *launch) {
         .accumulator = l->has_accumulator ? &launch->inputs[ACCUMULATOR] : NULL,
         .y = &launch->outputs[0]};
     if (run.n_rows == 0) return;
+    run.variant = variant_for(l, run.n_rows);
     if (strcmp(l->variant->layout, "panel16") == 0) {
         run.weight_stride = tri_panel16_bytes(l->dtype, l->k);
     }
     if (tri_linear_prepare(&run, &launch->inputs[X], launch)) {
         launch->barrier(launch->team); /* the cores read what all threads prepared */
     }
-    run.scratch = (uint8_t *)launch->workspace + tri_linear_place(l, run.n_rows).end_bytes +
+    run.scratch = (uint8_t *)launch->workspace +
+                  tri_linear_place(l, run.variant, run.n_rows).end_bytes +
                   launch->thread * l->scratch_bytes;
-    tri_split(l->n, TRI_PANEL_ROWS, launch->thread, launch->n_threads, &run.first, &run.last);
-    if (run.first < run.last) l->variant->core(&run);
+    int64_t piece = piece_rows(&run, launch->n_threads);
+    for (;;) {
+        run.first = tri_launch_take(launch, 0, piece);
+        if (run.first >= l->n) return;
+        run.last = run.first + piece < l->n ? run.first + piece : l->n;
+        run.variant->core(&run);
+    }
+}
+
+void tri_linear_panel_scales(
+    const tri_linear_run *run, int64_t panel, int64_t k, float scales[TRI_PANEL_ROWS]) {
+    for (int64_t r = 0; r < TRI_PANEL_ROWS; r++) {
+        int64_t row = panel * TRI_PANEL_ROWS + r;
+        scales[r] = row < run->linear->n ? tri_linear_scale(run, row, k) : 0.0f;
+    }
 }
 
 void tri_linear_decode_row(
@@ -246,6 +308,13 @@ void tri_linear_store(
         .layout = layout_, .cost = cost, .workspace_bytes = workspace_##name_,                     \
         .create = create_##name_, .destroy = free, .launch = linear_launch};
 
+LINEAR_KERNEL(panel16_amx, "amx", "bf16_tiles", tri_linear_panel_amx, supports_amx, panel_layout)
+LINEAR_KERNEL(panel16_i8_amx, "amx", "i8_blocks_bf16_tiles", tri_linear_panel_i8_amx,
+    supports_panel_i8, panel_layout)
+LINEAR_KERNEL(panel16_i8_avx512, "avx512", "i8_blocks", tri_linear_panel_tiles_i8_avx512,
+    supports_panel_i8, panel_layout)
+LINEAR_KERNEL(panel16_avx512, "avx512", "f32_fma", tri_linear_panel_tiles_f32_avx512,
+    supports_panel, panel_layout)
 LINEAR_KERNEL(panel16_i8_avx2, "avx2", "i8_blocks", tri_linear_panel_tiles_i8_avx2,
     supports_panel_i8, panel_layout)
 LINEAR_KERNEL(row_i8_avx2, "avx2", "i8_lanes8", tri_linear_rows_i8_avx2, supports_row_i8, NULL)
@@ -256,6 +325,10 @@ LINEAR_KERNEL(row_i8_generic, "", "i8_blocks", tri_linear_rows_i8, supports_row_
 LINEAR_KERNEL(row_generic, "", "f32_lanes16", tri_linear_rows_f32, supports_row, NULL)
 
 const tri_plugin_kernel *const tri_linear_kernels[] = {
+    &panel16_amx,
+    &panel16_i8_amx,
+    &panel16_i8_avx512,
+    &panel16_avx512,
     &panel16_i8_avx2,
     &row_i8_avx2,
     &panel16_avx2,

@@ -9,6 +9,7 @@
 #include "base/codec.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/panel16.h"
+#include "kernels/cpu/panel_avx2.h"
 #include "kernels/cpu/tile_f32_avx2.h"
 
 enum {
@@ -94,36 +95,46 @@ TRI_INLINE __m256i quad_bytes(__m256i quad, int64_t i) {
     return _mm256_srai_epi32(_mm256_sll_epi32(quad, _mm_cvtsi64_si128(24 - 8 * i)), 24);
 }
 
-static void unpack_block(int32_t dtype, const uint8_t *block, float *out) {
-    const __m256i low4 = _mm256_set1_epi8(15);
-    const __m256 d0 = tri_load_f16(block), d1 = tri_load_f16(block + 16);
-    __m256 m0 = _mm256_setzero_ps(), m1 = m0;
-    const uint8_t *quads = block + 32;
-    if (dtype == TRI_Q4_1) {
-        m0 = tri_load_f16(block + 32);
-        m1 = tri_load_f16(block + 48);
-        quads = block + 64;
-    }
-    const __m256i offset = _mm256_set1_epi8(dtype == TRI_Q4_0 ? 8 : 0);
-    for (int64_t quad = 0; quad < BLOCK / 4; quad++) {
-        __m256i a, b;
-        if (dtype == TRI_Q8_0) {
-            a = tri_load_i(quads + quad * 64);
-            b = tri_load_i(quads + quad * 64 + 32);
-        } else {
-            __m256i both = tri_load_i(quads + quad * 32);
-            a = _mm256_sub_epi8(_mm256_and_si256(both, low4), offset);
-            b = _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(both, 4), low4), offset);
+/* The step of packed weights that follows these, while there is other work to hide it behind. */
+TRI_INLINE void prefetch_next(const uint8_t *at, int64_t step_bytes) {
+    _mm_prefetch((const char *)at + step_bytes, _MM_HINT_T0);
+}
+
+/* k0 is where a block of the format starts. */
+static void unpack_blocks(
+    const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, float *out) {
+    const tri_panel_form f = tri_panel_form_of(run->linear->dtype);
+    const __m256i offset = _mm256_set1_epi8((char)(f.nibbles ? f.offset : 0));
+    const uint8_t *at =
+        run->weight + panel * run->weight_stride + tri_panel_record_at(f, k0 / BLOCK);
+    tri_record_scales s = {0};
+    tri_block_head head = {0};
+    for (int64_t b = 0; b < n / BLOCK; b++, at += tri_panel_record_bytes(f)) {
+        if (f.scales == TRI_SCALES_BLOCK && b % TRI_BLOCK_RECORDS == 0) {
+            head = tri_load_head(f, at);
+            at += tri_panel_head_bytes(f);
         }
-        for (int64_t i = 0; i < 4; i++, out += ROWS) {
-            __m256 wa = _mm256_mul_ps(_mm256_cvtepi32_ps(quad_bytes(a, i)), d0);
-            __m256 wb = _mm256_mul_ps(_mm256_cvtepi32_ps(quad_bytes(b, i)), d1);
-            if (dtype == TRI_Q4_1) {
-                wa = _mm256_add_ps(wa, m0);
-                wb = _mm256_add_ps(wb, m1);
+        for (int64_t line = 0; line < tri_panel_record_bytes(f); line += 64) {
+            prefetch_next(at + line, n / BLOCK * tri_panel_record_bytes(f));
+        }
+        tri_load_scales(f, &head, at, &s);
+        const uint8_t *values = at + tri_panel_scale_bytes(f);
+        for (int64_t quad = 0; quad < BLOCK / 4; quad++) {
+            __m256i q[2];
+            if (f.nibbles) {
+                tri_load_nibbles(f, values, quad, q);
+            } else {
+                q[0] = tri_load_i(values + quad * 64);
+                q[1] = tri_load_i(values + quad * 64 + 32);
             }
-            _mm256_storeu_ps(out, wa);
-            _mm256_storeu_ps(out + 8, wb);
+            for (int64_t i = 0; i < 4; i++, out += ROWS) {
+                for (int64_t side = 0; side < 2; side++) {
+                    __m256i bytes = quad_bytes(_mm256_sub_epi8(q[side], offset), i);
+                    __m256 w = _mm256_mul_ps(_mm256_cvtepi32_ps(bytes), s.d[quad / 4][side]);
+                    if (f.has_min) w = _mm256_add_ps(w, s.m[side]);
+                    _mm256_storeu_ps(out + side * 8, w);
+                }
+            }
         }
     }
 }
@@ -160,11 +171,6 @@ static void unpack_integers(
     }
 }
 
-/* The step of packed weights that follows these, while there is other work to hide it behind. */
-TRI_INLINE void prefetch_next(const uint8_t *at, int64_t step_bytes) {
-    _mm_prefetch((const char *)at + step_bytes, _MM_HINT_T0);
-}
-
 /* Weights [k0, k0 + n) of a panel: where they are, or unpacked into scratch. */
 static const float *panel_weights(
     const tri_linear_run *run, int64_t panel, int64_t k0, int64_t n, float *scratch) {
@@ -198,15 +204,7 @@ static const float *panel_weights(
         unpack_integers(run, panel, k0, n, scratch);
         break;
     default:
-        at += k0 / BLOCK * tri_panel16_block_bytes(l->dtype);
-        for (int64_t k = 0; k < n; k += BLOCK) {
-            int64_t block_bytes = tri_panel16_block_bytes(l->dtype);
-            for (int64_t line = 0; line < block_bytes; line += 64) {
-                prefetch_next(at + line, n / BLOCK * block_bytes);
-            }
-            unpack_block(l->dtype, at, scratch + k * ROWS);
-            at += block_bytes;
-        }
+        unpack_blocks(run, panel, k0, n, scratch);
         break;
     }
     return scratch;

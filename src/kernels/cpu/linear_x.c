@@ -6,13 +6,17 @@
 
 enum { PIECE = 256, BLOCK = 32 }; /* columns of x prepared at a time */
 
-tri_linear_places tri_linear_place(const tri_linear *l, int64_t n_rows) {
+tri_linear_places tri_linear_place(
+    const tri_linear *l, const tri_linear_variant *variant, int64_t n_rows) {
     tri_linear_places p = {0};
     int64_t n = n_rows * l->k, n_blocks = n / BLOCK, at = 0;
-    bool tiles = l->variant->form == TRI_X_TILES_I8;
-    if (l->variant->form == TRI_X_ROWS_F32 || l->variant->form == TRI_X_TILES_F32) {
+    bool tiles = variant->form == TRI_X_TILES_I8;
+    if (variant->form == TRI_X_ROWS_F32 || variant->form == TRI_X_TILES_F32) {
         p.f32 = at;
         at += tri_round_up(n * 4, TRI_CACHE_LINE);
+    } else if (variant->form == TRI_X_TILES_BF16) {
+        p.bf16 = at;
+        at += tri_round_up(n_rows, 16) * tri_round_up(l->k, 32) * 2;
     } else {
         p.i8 = at;
         at += tri_round_up(n, TRI_CACHE_LINE);
@@ -21,7 +25,7 @@ tri_linear_places tri_linear_place(const tri_linear *l, int64_t n_rows) {
         p.scaled_sums = at;
         at += tri_round_up(n_blocks * (tiles ? 4 : 8), TRI_CACHE_LINE);
         p.sums = at;
-        at += tiles ? tri_round_up(n_blocks * 4, TRI_CACHE_LINE) : 0;
+        at += tiles ? tri_round_up(n_blocks * 8, TRI_CACHE_LINE) : 0;
     }
     p.end_bytes = at;
     return p;
@@ -116,11 +120,20 @@ static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_
     float *scaled_sums = (float *)(void *)(base + p->scaled_sums);
     int32_t *sums = (int32_t *)(void *)(base + p->sums);
     for (int64_t i = 0; i < n / BLOCK; i++, block += at.size) {
-        int32_t sum = sum_of(q + i * BLOCK, BLOCK);
+        int32_t first = sum_of(q + i * BLOCK, 16), second = sum_of(q + i * BLOCK + 16, 16);
+        int64_t half = 2 * (block - at.lane) + at.lane;
         out_scales[block] = scales[i];
-        scaled_sums[block] = scales[i] * (float)sum;
-        sums[block] = sum;
+        scaled_sums[block] = scales[i] * (float)(first + second);
+        sums[half] = first;
+        sums[half + at.size] = second;
     }
+}
+
+static void tiles_bf16_piece(const tri_linear *l, uint8_t *base, const tri_linear_run *run,
+    const tri_linear_places *p, const float *x, int64_t row, int64_t k0, int64_t n) {
+    uint16_t *tiles = (uint16_t *)(void *)(base + p->bf16);
+    int64_t at = row / 16 * 16 * tri_round_up(l->k, 32) + k0 * 16 + row % 16 * 32;
+    run->variant->round_bf16(x, n, tiles + at);
 }
 
 /* ---- all of it ---- */
@@ -128,7 +141,7 @@ static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_
 bool tri_linear_prepare(
     tri_linear_run *run, const tri_plugin_tensor *x, const tri_plugin_launch *launch) {
     const tri_linear *l = run->linear;
-    tri_x_form form = l->variant->form;
+    tri_x_form form = run->variant->form;
     bool as_it_is = l->rounding == TRI_X_F32 &&
                     (form == TRI_X_ROWS_F32 || (form == TRI_X_TILES_F32 && run->n_rows == 1));
     if (as_it_is) {
@@ -137,15 +150,16 @@ bool tri_linear_prepare(
         return false;
     }
     uint8_t *base = launch->workspace;
-    tri_linear_places p = tri_linear_place(l, run->n_rows);
+    tri_linear_places p = tri_linear_place(l, run->variant, run->n_rows);
     run->x = (tri_linear_x){.f32 = (const float *)(void *)(base + p.f32),
         .row_stride = l->k,
         .i8 = (const int8_t *)(base + p.i8),
         .scales = (const float *)(void *)(base + p.scales),
         .scaled_sums = (const float *)(void *)(base + p.scaled_sums),
-        .sums = (const int32_t *)(void *)(base + p.sums)};
+        .sums = (const int32_t *)(void *)(base + p.sums),
+        .bf16 = (const uint16_t *)(void *)(base + p.bf16)};
 
-    tri_tiling tiling = tri_tile_rows(run->n_rows, l->variant->tile ? l->variant->tile : 1);
+    tri_tiling tiling = tri_tile_rows(run->n_rows, run->variant->tile ? run->variant->tile : 1);
     int64_t n_pieces = (l->k + PIECE - 1) / PIECE, first, last;
     tri_launch_share(launch, run->n_rows * n_pieces, &first, &last);
     for (int64_t item = first; item < last; item++) {
@@ -164,6 +178,9 @@ bool tri_linear_prepare(
             break;
         case TRI_X_TILES_I8:
             tiles_i8_piece(l, base, &p, in, find_place(&tiling, row), k0, n);
+            break;
+        case TRI_X_TILES_BF16:
+            tiles_bf16_piece(l, base, run, &p, in, row, k0, n);
             break;
         }
     }

@@ -6,12 +6,13 @@
 #include "kernels/cpu/linear.h"
 
 typedef struct tri_linear_places { /* byte offsets in workspace */
-    int64_t f32, i8, scales, scaled_sums, sums;
+    int64_t f32, i8, scales, scaled_sums, sums, bf16;
     int64_t end_bytes;
 } tri_linear_places;
 
-/* Where the prepared form of n_rows of x lies. */
-tri_linear_places tri_linear_place(const tri_linear *linear, int64_t n_rows);
+/* Where the form of n_rows of x that a variant wants lies. */
+tri_linear_places tri_linear_place(
+    const tri_linear *linear, const tri_linear_variant *variant, int64_t n_rows);
 
 /* Fills run->x, every thread its share; the caller's barrier orders it before the cores.  False
  * when nothing was written and no barrier is needed. */

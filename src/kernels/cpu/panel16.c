@@ -4,17 +4,25 @@
 
 #include "base/codec.h"
 #include "kernels/cpu/families.h"
+#include "kernels/cpu/panel16_bits.h"
+#include "kernels/cpu/panel_form.h"
 
 enum { ROWS = TRI_PANEL_ROWS, BLOCK = TRI_PANEL_BLOCK, QUADS = BLOCK / 4 };
 
-int64_t tri_panel16_block_bytes(int32_t dtype) {
+/* Of one GGUF block of 16 rows; -1: none. */
+static int64_t panel_block_bytes(int32_t dtype) {
+    const tri_panel_form form = tri_panel_form_of(dtype);
     switch (dtype) {
     case TRI_Q8_0:
-        return ROWS * 2 + ROWS * BLOCK;
     case TRI_Q4_0:
-        return ROWS * 2 + ROWS * BLOCK / 2;
     case TRI_Q4_1:
-        return ROWS * 4 + ROWS * BLOCK / 2;
+    case TRI_Q5_0:
+    case TRI_Q5_1:
+        return tri_panel_record_bytes(form);
+    case TRI_Q4_K:
+    case TRI_Q5_K:
+    case TRI_Q6_K:
+        return tri_panel_head_bytes(form) + TRI_BLOCK_RECORDS * tri_panel_record_bytes(form);
     default:
         return -1;
     }
@@ -32,12 +40,12 @@ int64_t tri_panel16_bytes(int32_t dtype, int64_t k) {
         return (k + 3) / 4 * ROWS * 4;
     case TRI_I4:
         return (k + 3) / 4 * ROWS * 2;
-    case TRI_Q8_0:
-    case TRI_Q4_0:
-    case TRI_Q4_1:
-        return k % BLOCK == 0 ? k / BLOCK * tri_panel16_block_bytes(dtype) : -1;
-    default:
-        return -1;
+    default: {
+        int64_t bytes = panel_block_bytes(dtype);
+        if (bytes < 0) return -1;
+        int32_t elems = tri_dtype_get((tri_dtype)dtype)->block_elems;
+        return k % elems == 0 ? k / elems * bytes : -1;
+    }
     }
 }
 
@@ -272,28 +280,38 @@ static void unpack_block(int32_t dtype, const uint8_t *in, uint8_t *const blocks
 static void pack_blocks(
     int32_t dtype, const uint8_t *const rows[ROWS], int64_t n_blocks, uint8_t *panel) {
     int64_t row_block = tri_dtype_get((tri_dtype)dtype)->block_bytes;
-    int64_t panel_block = tri_panel16_block_bytes(dtype);
+    int64_t panel_block = panel_block_bytes(dtype);
     for (int64_t b = 0; b < n_blocks; b++) {
         const uint8_t *blocks[ROWS];
         for (int64_t r = 0; r < ROWS; r++)
             blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
-        pack_block(dtype, blocks, panel + b * panel_block);
+        if (tri_panel_bits_has(dtype))
+            tri_panel_bits_pack(dtype, blocks, panel + b * panel_block);
+        else
+            pack_block(dtype, blocks, panel + b * panel_block);
     }
 }
 
 static void unpack_blocks(
     int32_t dtype, const uint8_t *panel, int64_t n_blocks, uint8_t *const rows[ROWS]) {
     int64_t row_block = tri_dtype_get((tri_dtype)dtype)->block_bytes;
-    int64_t panel_block = tri_panel16_block_bytes(dtype);
+    int64_t panel_block = panel_block_bytes(dtype);
     for (int64_t b = 0; b < n_blocks; b++) {
         uint8_t *blocks[ROWS];
         for (int64_t r = 0; r < ROWS; r++)
             blocks[r] = rows[r] ? rows[r] + b * row_block : NULL;
-        unpack_block(dtype, panel + b * panel_block, blocks);
+        if (tri_panel_bits_has(dtype))
+            tri_panel_bits_unpack(dtype, panel + b * panel_block, blocks);
+        else
+            unpack_block(dtype, panel + b * panel_block, blocks);
     }
 }
 
 /* ---- the layout ---- */
+
+static int64_t n_blocks_of(const tri_plugin_type *type) {
+    return type->dims[1] / tri_dtype_get((tri_dtype)type->dtype)->block_elems;
+}
 
 static void pack(
     const tri_plugin_type *type, int64_t first, int64_t n, const void *rows, void *out) {
@@ -318,7 +336,7 @@ static void pack(
             pack_i4(from, row_bytes, panel);
             break;
         default:
-            pack_blocks(type->dtype, from, type->dims[1] / BLOCK, panel);
+            pack_blocks(type->dtype, from, n_blocks_of(type), panel);
             break;
         }
     }
@@ -348,7 +366,7 @@ static void unpack(
             unpack_i4(panel, row_bytes, to);
             break;
         default:
-            unpack_blocks(type->dtype, panel, type->dims[1] / BLOCK, to);
+            unpack_blocks(type->dtype, panel, n_blocks_of(type), to);
             break;
         }
     }
@@ -387,10 +405,15 @@ void tri_panel16_read_row(
     int32_t dtype, int64_t k, const void *packed, int64_t row, int64_t k0, int64_t n, float *out) {
     const uint8_t *panel = (const uint8_t *)packed + row / ROWS * tri_panel16_bytes(dtype, k);
     int64_t r = row % ROWS;
-    if (tri_panel16_block_bytes(dtype) > 0) {
+    if (panel_block_bytes(dtype) > 0) {
+        int64_t per_block = tri_dtype_get((tri_dtype)dtype)->block_elems / BLOCK;
         for (int64_t b = k0 / BLOCK; b * BLOCK < k0 + n; b++) {
-            read_block_row(
-                dtype, panel + b * tri_panel16_block_bytes(dtype), r, out + b * BLOCK - k0);
+            const uint8_t *block = panel + b / per_block * panel_block_bytes(dtype);
+            float *to = out + b * BLOCK - k0;
+            if (tri_panel_bits_has(dtype))
+                tri_panel_bits_read(dtype, block, b % per_block, r, to);
+            else
+                read_block_row(dtype, block, r, to);
         }
         return;
     }

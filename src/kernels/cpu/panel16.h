@@ -8,9 +8,15 @@
  *     q8_0        [N/16][K/32] { f16 d[16]; i8 q[8][16][4] }
  *     q4_0        [N/16][K/32] { f16 d[16]; u8 q[8][8][4] }
  *     q4_1        [N/16][K/32] { f16 d[16], m[16]; u8 q[8][8][4] }
+ *     q5_0        [N/16][K/32] { f16 d[16]; u8 q[8][8][4]; u64 fifth[8] }
+ *     q5_1        [N/16][K/32] { f16 d[16], m[16]; u8 q[8][8][4]; u64 fifth[8] }
+ *     q4_k        [N/16][K/256] { f16 d[16], m[16]; { u8 d[16], m[16]; u8 q[8][8][4] } [8] }
+ *     q5_k        as q4_k, and u64 fifth[8] behind each q
+ *     q6_k        [N/16][K/256] { f16 d[16]; { i8 d[2][16]; u8 q[8][8][4]; u64 high[2][8] } [8] }
  *
  * A quad's byte [r][i] holds k = 4 quad + i of row r in its low nibble and of row r + 8 in its high
- * one.  N is rounded up to whole panels; the rows past the end hold zeros. */
+ * one.  Bit 4 r + i of a quad's u64 is the fifth (sixth) bit of its k = 4 quad + i of row r.  N is
+ * rounded up to whole panels; the rows past the end hold zeros. */
 #ifndef TRI_KERNELS_CPU_PANEL16_H
 #define TRI_KERNELS_CPU_PANEL16_H
 
@@ -20,8 +26,6 @@ enum { TRI_PANEL_ROWS = 16, TRI_PANEL_BLOCK = 32 };
 
 /* Bytes from one panel to the next; -1: this dtype or K has no such form. */
 int64_t tri_panel16_bytes(int32_t dtype, int64_t k);
-/* Bytes of one block of 32 along K (block formats). */
-int64_t tri_panel16_block_bytes(int32_t dtype);
 
 /* Weights [k0, k0 + n) of one packed row as float32; block formats want whole blocks, k0 and n
  * multiples of 32.  i8 and i4 come as plain integers, their scales are the caller's. */

@@ -43,6 +43,27 @@ static void every_member_runs_each_job_once(void **state) {
     }
 }
 
+/* Fewer members, then more: those left out sleep through jobs and come back for the next. */
+static void jobs_of_some_members(void **state) {
+    (void)state;
+    static const int32_t sizes[] = {MOST, 1, 3, 2, MOST, MOST, 1, 1, 5, MOST, 2};
+    tri_team *team = NULL;
+    roll r = {0};
+    int32_t due[MOST] = {0};
+    assert_int_equal(tri_team_create(&team, MOST, NULL), TRI_OK);
+    for (size_t job = 0; job < 40 * sizeof sizes / sizeof sizes[0]; job++) {
+        int32_t n = sizes[job % (sizeof sizes / sizeof sizes[0])];
+        tri_team_run_on(team, n, answer, &r);
+        for (int32_t i = 0; i < MOST; i++) {
+            due[i] += i < n;
+            assert_int_equal(r.calls[i], due[i]);
+            if (i < n) assert_int_equal(r.n_threads[i], n);
+        }
+        if (job % 50 == 0) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    tri_team_destroy(team);
+}
+
 enum { PHASES = 100 };
 
 typedef struct {
@@ -71,7 +92,7 @@ static void barrier_orders_phases(void **state) {
         for (int job = 0; job < 3; job++) {
             for (int i = 0; i < MOST; i++)
                 r.cells[0][i] = 0;
-            tri_team_run(r.team, pass_on, &r);
+            tri_team_run_on(r.team, job == 1 ? (n + 1) / 2 : n, pass_on, &r);
             assert_int_equal(r.n_wrong, 0);
         }
         tri_team_destroy(r.team);
@@ -134,6 +155,7 @@ static void split_covers_evenly_in_units(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_member_runs_each_job_once),
+        cmocka_unit_test(jobs_of_some_members),
         cmocka_unit_test(barrier_orders_phases),
         cmocka_unit_test(creation),
         cmocka_unit_test(split_covers_evenly_in_units),

@@ -134,6 +134,20 @@ typedef struct lab_limits {
     int32_t tokens, sequences, rows, blocks; /* blocks of a sequence */
 } lab_limits;
 
+/* Anew, when weights have changed. */
+static inline void lab_interpret(lab *l) {
+    tri_interp_options options = {.weight = lab_weight,
+        .weight_user = l,
+        .observe = lab_observe,
+        .observe_user = l,
+        .mask = lab_mask,
+        .mask_user = l};
+    for (int32_t i = 0; i < TRI_MAX_GROUPS; i++)
+        options.n_blocks[i] = l->n_blocks;
+    tri_interp_destroy(l->interp);
+    assert_ok(tri_interp_create(&l->interp, l->g, &options, err));
+}
+
 /* l stays where it is. */
 static inline void lab_open(lab *l, const char *body, lab_limits limits) {
     *l = (lab){.max_tokens = limits.tokens ? limits.tokens : 8,
@@ -150,15 +164,7 @@ static inline void lab_open(lab *l, const char *body, lab_limits limits) {
     }
     l->n_blocks = LAB_SLOTS * l->max_blocks;
     if (l->n_blocks % 7 == 0) l->n_blocks++;
-    tri_interp_options options = {.weight = lab_weight,
-        .weight_user = l,
-        .observe = lab_observe,
-        .observe_user = l,
-        .mask = lab_mask,
-        .mask_user = l};
-    for (int32_t i = 0; i < TRI_MAX_GROUPS; i++)
-        options.n_blocks[i] = l->n_blocks;
-    assert_ok(tri_interp_create(&l->interp, l->g, &options, err));
+    lab_interpret(l);
     assert_ok(tri_kernels_create(&l->kernels, err));
 }
 
@@ -717,8 +723,7 @@ static inline const float *machine_row(const machine *m, int32_t id, int64_t row
 
 /* The one error metric: the largest difference, over the reference's root mean square.  NaN is the
  * largest error. */
-static inline double machine_error(const machine *m, int32_t id) {
-    const lab_value *v = &m->l->reference[id];
+static inline double machine_error_from(const machine *m, int32_t id, const lab_value *v) {
     double squares = 0, most = 0;
     for (int64_t i = 0; i < v->rows * v->columns; i++)
         squares += (double)v->f[i] * (double)v->f[i];
@@ -734,9 +739,15 @@ static inline double machine_error(const machine *m, int32_t id) {
     return rms > 0 ? most / rms : most;
 }
 
+static inline double machine_error(const machine *m, int32_t id) {
+    return machine_error_from(m, id, &m->l->reference[id]);
+}
+
 #define expect_close(m, id, tolerance, ...)                                                        \
+    expect_close_to((m), (id), &(m)->l->reference[(id)], (tolerance), __VA_ARGS__)
+#define expect_close_to(m, id, value, tolerance, ...)                                              \
     do {                                                                                           \
-        double expect_error = machine_error((m), (id));                                            \
+        double expect_error = machine_error_from((m), (id), (value));                              \
         if (!(expect_error <= (tolerance))) {                                                      \
             char expect_text[256];                                                                 \
             (void)snprintf(expect_text, sizeof expect_text, __VA_ARGS__);                          \

@@ -75,6 +75,13 @@ static void test_round_trips(void **unused) {
             check_round_trip(TRI_Q4_0, rows[i], k);
             check_round_trip(TRI_Q4_1, rows[i], k);
             check_round_trip(TRI_Q8_0, rows[i], k);
+            check_round_trip(TRI_Q5_0, rows[i], k);
+            check_round_trip(TRI_Q5_1, rows[i], k);
+        }
+        for (int64_t k = 256; k <= 512; k += 256) {
+            check_round_trip(TRI_Q4_K, rows[i], k);
+            check_round_trip(TRI_Q5_K, rows[i], k);
+            check_round_trip(TRI_Q6_K, rows[i], k);
         }
     }
 }
@@ -83,7 +90,8 @@ static void test_what_cannot_be_packed(void **unused) {
     (void)unused;
     const tri_plugin_layout *layout = panel16();
     static const tri_plugin_type refused[] = {
-        {.dtype = TRI_Q4_K, .n_dims = 2, .dims = {16, 256}},
+        {.dtype = TRI_Q2_K, .n_dims = 2, .dims = {16, 256}},
+        {.dtype = TRI_Q4_K, .n_dims = 2, .dims = {16, 128}},
         {.dtype = TRI_Q8_0, .n_dims = 2, .dims = {16, 33}},
         {.dtype = TRI_F32, .n_dims = 1, .dims = {16}},
         {.dtype = TRI_F32, .n_dims = 2, .dims = {0, 16}},
