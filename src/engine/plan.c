@@ -178,6 +178,8 @@ static tri_binding binding_of(tri_plan *p) {
         .limits = &p->limits,
         .arena = &p->arena,
         .weights = p->placed,
+        .sampled =
+            p->sample.bound.results ? tri_bound_output(&p->sample.bound, "tokens").data : NULL,
         .group_memory = p->group_memory};
 }
 
@@ -277,7 +279,6 @@ static tri_status make(tri_plan *p, tri_error *err) {
     TRI_TRY(place_weights(p, p->weights, err));
     TRI_TRY(measure(p, err));
     b = binding_of(p);
-    if (p->has_sample) b.sampled = tri_bound_output(&p->sample.bound, "tokens").data;
     TRI_TRY(tri_bind(&p->forward.bound, &b, p->rank->forward, p->rank->n_forward, err));
     if (p->has_sample) TRI_TRY(bind_sample(p, err));
     TRI_TRY(load_code(p, err));
@@ -454,6 +455,14 @@ uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot) {
 }
 
 /* ---- refit ---- */
+
+bool tri_plan_refit_waits(const tri_plan *plan) {
+    tri_engine *e = plan->engine;
+    pthread_mutex_lock(&e->lock);
+    bool waits = e->weights[plan->rank_index] != plan->weights;
+    pthread_mutex_unlock(&e->lock);
+    return waits;
+}
 
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
     int64_t generation;

@@ -50,6 +50,8 @@ tri_status tri_plan_read_logits(                      /* [R, vocab_size], before
     tri_plan *plan, const float **logits, tri_error *err);
 uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot); /* vocabulary bit mask of a mask slot */
 
+/* Whether tri_plan_take_refit would change anything. */
+bool tri_plan_refit_waits(const tri_plan *plan);
 /* Takes weights staged by tri_engine_refit, between steps. *changed: sequences must be recomputed.
  */
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err);

@@ -157,6 +157,25 @@ tri_status tri_ranks_run(tri_ranks *all, const tri_step *step, tri_error *err) {
     return failed ? failed->status : TRI_OK;
 }
 
+tri_status tri_ranks_submit(tri_ranks *all, const tri_step *step, tri_error *err) {
+    TRI_ASSERT(all->n == 1);
+    return tri_plan_submit(all->ranks[0].plan, step, err);
+}
+
+tri_status tri_ranks_complete(tri_ranks *all, tri_error *err) {
+    TRI_ASSERT(all->n == 1);
+    return tri_plan_complete(all->ranks[0].plan, err);
+}
+
+bool tri_ranks_can_overlap(const tri_ranks *all, bool *worth_it) {
+    *worth_it = all->n == 1 && !tri_device_is_host(all->ranks[0].device);
+    return all->n == 1;
+}
+
+bool tri_ranks_refit_waits(const tri_ranks *all) {
+    return tri_plan_refit_waits(all->ranks[0].plan);
+}
+
 tri_plan *tri_ranks_head(tri_ranks *all) {
     return all->ranks[all->n - all->tp_size].plan;
 }

@@ -449,8 +449,100 @@ static void test_logits_that_are_not_finite(void **state) {
     tri_engine_close(engine);
 }
 
+/* ---- a step made while the one before is under way ---- */
+
+enum { N_OVERLAPPED = 7 };
+
+typedef struct overlapped {
+    int32_t tokens[N_GREEDY], n_tokens;
+    float log_probs[N_GREEDY];
+    tri_finish_reason reason;
+} overlapped;
+
+/* Greedy and drawn, with penalties, ends, stops and least lengths, one with logits, more requests
+ * than there is room for. */
+static void run_overlapped(tri_engine *engine, const golden *g, int32_t overlap,
+    int32_t max_num_tokens, int64_t kv_tokens, overlapped *out) {
+    tri_executor *executor = NULL;
+    RUN_OK(tri_executor_create(&executor, engine,
+        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+            .max_batch_size = 3,
+            .max_num_tokens = max_num_tokens,
+            .max_seq_len = 128,
+            .kv_cache_config = {.max_tokens = kv_tokens},
+            .n_threads = 2,
+            .overlap_scheduler = overlap},
+        err));
+    const int32_t stop = g->greedy[1][5], stop_length = 1;
+    for (int i = 0; i < N_OVERLAPPED; i++) {
+        int k = i % N_SEQUENCES;
+        uint64_t id;
+        RUN_OK(tri_executor_enqueue(executor,
+            &(tri_request){.struct_size = sizeof(tri_request),
+                .input_token_ids = g->ids[k],
+                .n_input_token_ids = g->n_ids[k],
+                .max_tokens = i == 3 ? 1 : N_GREEDY - i,
+                .sampling_config = {.temperature = i % 2 ? 1.0f : 0,
+                    .repetition_penalty = i == 4 ? 1.3f : 0,
+                    .frequency_penalty = i == 5 ? 0.5f : 0,
+                    .seed = (uint64_t)i,
+                    .min_tokens = i == 2 ? 5 : 0},
+                .output_config = {.return_log_probs = true, .return_generation_logits = i == 6},
+                .end_id = i == 0 || i == 2 ? g->greedy[k][3] : -1,
+                .stop_words = i == 1 ? &stop : NULL,
+                .stop_word_lengths = &stop_length,
+                .n_stop_words = i == 1,
+                .client_id = (uint64_t)i},
+            &id, err));
+    }
+    for (int n_final = 0; n_final < N_OVERLAPPED;) {
+        tri_response *r = NULL;
+        RUN_OK(tri_executor_await(executor, 0, 20000, &r, err));
+        assert_non_null(r);
+        overlapped *o = &out[r->client_id];
+        if (r->is_final) n_final++;
+        o->reason = r->finish_reason;
+        if (r->finish_reason == TRI_FINISH_ERROR) fail_msg("%s", r->error_msg);
+        memcpy(o->tokens, r->output_token_ids, sizeof(int32_t) * (size_t)r->n_output_token_ids);
+        memcpy(o->log_probs, r->log_probs, sizeof(float) * (size_t)r->n_output_token_ids);
+        o->n_tokens = r->n_output_token_ids;
+        tri_response_free(r);
+    }
+    tri_executor_destroy(executor);
+}
+
+static void test_overlapping_steps(void **state) {
+    (void)state;
+    static const struct {
+        int32_t max_num_tokens;
+        int64_t kv_tokens;
+    } settings[] = {{256, 0}, {5, 0}, {64, 160}};
+    char dir[RUN_PATH_BYTES];
+    golden g;
+    golden_open(&g, "gemma3");
+    build(dir, "gemma3", "float32");
+    tri_engine *engine = open_engine(dir);
+    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
+        overlapped one[N_OVERLAPPED] = {0}, two[N_OVERLAPPED] = {0};
+        run_overlapped(engine, &g, -1, settings[s].max_num_tokens, settings[s].kv_tokens, one);
+        run_overlapped(engine, &g, 1, settings[s].max_num_tokens, settings[s].kv_tokens, two);
+        for (int i = 0; i < N_OVERLAPPED; i++) {
+            assert_int_equal(one[i].reason, two[i].reason);
+            assert_int_equal(one[i].n_tokens, two[i].n_tokens);
+            size_t n = (size_t)one[i].n_tokens;
+            assert_memory_equal(one[i].tokens, two[i].tokens, sizeof(int32_t) * n);
+            assert_memory_equal(one[i].log_probs, two[i].log_probs, sizeof(float) * n);
+        }
+        assert_int_equal(one[0].reason, TRI_FINISH_END_ID);
+        assert_int_equal(one[3].n_tokens, 1);
+    }
+    tri_engine_close(engine);
+    golden_close(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overlapping_steps),
         cmocka_unit_test(test_float32_equals_transformers),
         cmocka_unit_test(test_bfloat16_does_not_depend_on_company),
         cmocka_unit_test(test_two_engines_at_once),
