@@ -17,7 +17,8 @@ typedef struct elementwise_arguments { /* of elementwise.cu */
 
 typedef struct elementwise {
     tri_cuda_kernel kernel;
-    int32_t op;
+    const tri_plugin_desc *desc;
+    int32_t op, vector;
     int64_t first_dim;
     int64_t half_bytes; /* of a gated row, from the gate to what it lets through */
     uint32_t row_units;
@@ -86,7 +87,9 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
     int32_t a = tri_cuda_element(desc->inputs[0].dtype);
     int32_t b = is_binary(op) ? tri_cuda_element(desc->inputs[1].dtype) : a;
     *e = (elementwise){.kernel.program.entry = "elementwise",
+        .desc = desc,
         .op = op,
+        .vector = vector,
         .first_dim = y->dims[0],
         .half_bytes = tri_plugin_columns(y) * tri_cuda_element_bytes(a),
         .row_units = (uint32_t)(tri_plugin_columns(y) / vector)};
@@ -114,6 +117,7 @@ static void launch(void *state, const tri_plugin_launch *l) {
     elementwise *e = state;
     tri_cuda_queue *queue = l->team;
     if (queue->preparing) {
+        tri_cuda_require_aligned(queue, e->desc, l, e->vector);
         tri_cuda_kernel_prepare(&e->kernel, queue);
         return;
     }
