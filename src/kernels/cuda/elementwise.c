@@ -1,14 +1,11 @@
 /* elementwise.c - add, mul, affine, softcap, activation, gated_activation, select_rows by
- * elementwise.cu.
- *
- * Config   a block has 512 vectors; operands of two bytes need twice the loads in flight to keep
- *          the memory busy, so a thread has four vectors of those, else two */
+ * elementwise.cu. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cuda/rows.h"
 
-enum { UNITS_A_BLOCK = 512 };
+enum { THREADS = 256, UNITS_A_THREAD = 2, UNITS_A_BLOCK = THREADS * UNITS_A_THREAD };
 enum { ADD, MUL, AFFINE, SOFTCAP, ACTIVATION, GATED, SELECT, N_OPS }; /* as in elementwise.cu */
 
 typedef struct elementwise_arguments { /* of elementwise.cu */
@@ -20,10 +17,11 @@ typedef struct elementwise_arguments { /* of elementwise.cu */
 
 typedef struct elementwise {
     tri_cuda_kernel kernel;
-    int32_t op;
+    const tri_plugin_desc *desc;
+    int32_t op, vector;
     int64_t first_dim;
     int64_t half_bytes; /* of a gated row, from the gate to what it lets through */
-    uint32_t row_units, threads;
+    uint32_t row_units;
     float p, q;
 } elementwise;
 
@@ -88,13 +86,13 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
     int32_t op = op_of(desc->op), vector = vector_of(desc);
     int32_t a = tri_cuda_element(desc->inputs[0].dtype);
     int32_t b = is_binary(op) ? tri_cuda_element(desc->inputs[1].dtype) : a;
-    int32_t per_thread = a == TRI_CUDA_F32 ? 2 : 4;
     *e = (elementwise){.kernel.program.entry = "elementwise",
+        .desc = desc,
         .op = op,
+        .vector = vector,
         .first_dim = y->dims[0],
         .half_bytes = tri_plugin_columns(y) * tri_cuda_element_bytes(a),
-        .row_units = (uint32_t)(tri_plugin_columns(y) / vector),
-        .threads = (uint32_t)(UNITS_A_BLOCK / per_thread)};
+        .row_units = (uint32_t)(tri_plugin_columns(y) / vector)};
     set_parameters(e, desc);
     const struct {
         const char *name;
@@ -106,8 +104,8 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
         {"P_A", a},
         {"P_B", b},
         {"P_Y", tri_cuda_element(y->dtype)},
-        {"P_PER", per_thread},
-        {"P_THREADS", e->threads},
+        {"P_PER", UNITS_A_THREAD},
+        {"P_THREADS", THREADS},
     };
     for (size_t i = 0; i < sizeof defines / sizeof defines[0]; i++)
         tri_cuda_define(&e->kernel.program, defines[i].name, defines[i].value);
@@ -119,6 +117,7 @@ static void launch(void *state, const tri_plugin_launch *l) {
     elementwise *e = state;
     tri_cuda_queue *queue = l->team;
     if (queue->preparing) {
+        tri_cuda_require_aligned(queue, e->desc, l, e->vector);
         tri_cuda_kernel_prepare(&e->kernel, queue);
         return;
     }
@@ -137,9 +136,8 @@ static void launch(void *state, const tri_plugin_launch *l) {
         .p = e->p,
         .q = e->q};
     if (!a.n_units) return;
-    const tri_cuda_grid grid = {.grid_x = (a.n_units + UNITS_A_BLOCK - 1) / UNITS_A_BLOCK,
-        .grid_y = 1,
-        .block = e->threads};
+    const tri_cuda_grid grid = {
+        .grid_x = (a.n_units + UNITS_A_BLOCK - 1) / UNITS_A_BLOCK, .grid_y = 1, .block = THREADS};
     tri_cuda_kernel_enqueue(&e->kernel, queue, &grid, &a);
 }
 

@@ -23,6 +23,8 @@ typedef struct norm_arguments { /* of rms_norm.cu */
 
 typedef struct norm {
     tri_cuda_kernel kernel;
+    const tri_plugin_desc *desc;
+    int32_t vector;
     bool residual;
     int64_t first_dim;
     uint32_t stretches_a_row, groups, threads; /* groups of a block, threads of it */
@@ -70,6 +72,8 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
     int32_t vector = stretch % 4 == 0 ? 4 : 1, group = group_threads(stretch / vector);
     int32_t groups = group == WARP ? WARPS_A_BLOCK : 1;
     *n = (norm){.kernel.program.entry = "rms_norm",
+        .desc = desc,
+        .vector = vector,
         .residual = is_residual(desc),
         .first_dim = desc->inputs[0].dims[0],
         .stretches_a_row = (uint32_t)(columns / stretch),
@@ -100,6 +104,7 @@ static void launch(void *state, const tri_plugin_launch *l) {
     norm *n = state;
     tri_cuda_queue *queue = l->team;
     if (queue->preparing) {
+        tri_cuda_require_aligned(queue, n->desc, l, n->vector);
         tri_cuda_kernel_prepare(&n->kernel, queue);
         return;
     }

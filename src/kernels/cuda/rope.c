@@ -2,9 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/elements.h"
 #include "kernels/cuda/families.h"
-#include "kernels/cuda/family.h"
+#include "kernels/cuda/rows.h"
 
 enum { ROPE_X, ROPE_POSITIONS, ROPE_FREQUENCIES };
 enum { WRITE_K, WRITE_V, WRITE_CACHE };
@@ -34,7 +33,9 @@ typedef struct operands { /* of an op: their places, NONE where it has none */
 
 typedef struct rope {
     tri_cuda_kernel kernel;
+    const tri_plugin_desc *desc;
     operands at;
+    int64_t unit;
     int32_t n_heads; /* of q, k and v */
     int32_t groups;  /* of lanes in a block, a head each */
     int32_t n_multiprocessors;
@@ -154,6 +155,7 @@ static void make_program(const tri_plugin_desc *desc, const operands *at, rope *
     };
     for (size_t i = 0; i < sizeof defines / sizeof defines[0]; i++)
         tri_cuda_define(&r->kernel.program, defines[i].name, defines[i].value);
+    r->unit = unit;
     r->n_heads = (int32_t)(heads + 2 * kv_heads);
     r->groups = (int32_t)(WARPS * WARP / lanes);
 }
@@ -162,6 +164,7 @@ static int32_t create(const tri_plugin_desc *desc, void **state) {
     rope *r = calloc(1, sizeof *r);
     if (!r) return 1;
     *r = (rope){.kernel.program.entry = "rope",
+        .desc = desc,
         .at = operands_of(desc),
         .n_multiprocessors = desc->device->n_threads,
         .magnitude = (float)tri_desc_float(desc, "magnitude", 1.0),
@@ -209,6 +212,7 @@ static void launch(void *state, const tri_plugin_launch *l) {
     const operands *at = &r->at;
     tri_cuda_queue *queue = l->team;
     if (queue->preparing) {
+        tri_cuda_require_aligned(queue, r->desc, l, r->unit);
         tri_cuda_kernel_prepare(&r->kernel, queue);
         return;
     }

@@ -212,14 +212,14 @@ extern "C" __global__ void __launch_bounds__(P_WARPS *WARP) rope(
     grid_launch_dependents();
     if (HAS_CACHE && warp_first < 2 * P_KV_HEADS) t.place = place_of(&a, blockIdx.x);
     int position = TURNED ? a.positions[row] : 0;
-    grid_wait();
-    if (n < n_heads) load_numbered(next, &t, n, lane);
 #pragma unroll
-    for (int i = 0; i < TURNED_A_LANE; i++) { /* while the first head is on its way */
+    for (int i = 0; i < TURNED_A_LANE; i++) {
         int u = i * P_LANES + lane;
         for (int e = 0; e < P_UNIT && u < TURNED; e++)
             rotation(position, a.frequencies[u * P_UNIT + e], a.magnitude, &c[i][e], &s[i][e]);
     }
+    grid_wait();
+    if (n < n_heads) load_numbered(next, &t, n, lane);
     for (; n < n_heads; n += stride) {
 #pragma unroll
         for (int j = 0; j < VALUES; j++)

@@ -28,6 +28,28 @@ void tri_cuda_rows_cost(
     *cost = (tri_plugin_cost){.bytes = bytes, .flops = 4 * elements};
 }
 
+static bool is_aligned(const tri_plugin_type *type, const tri_plugin_tensor *tensor, int64_t unit) {
+    int32_t element = tri_cuda_element(type->dtype);
+    if (type->n_dims != 2 || type->constant || element < 0) return true;
+    return tri_cuda_address(tensor->data) % (uint64_t)(unit * tri_cuda_element_bytes(element)) == 0;
+}
+
+void tri_cuda_require_aligned(tri_cuda_queue *queue, const tri_plugin_desc *desc,
+    const tri_plugin_launch *launch, int64_t unit) {
+    if (queue->status || queue->collect) return;
+    for (int32_t i = 0; i < desc->n_inputs + desc->n_outputs; i++) {
+        bool is_input = i < desc->n_inputs;
+        int32_t k = is_input ? i : i - desc->n_inputs;
+        if (is_aligned(is_input ? &desc->inputs[k] : &desc->outputs[k],
+                is_input ? &launch->inputs[k] : &launch->outputs[k], unit))
+            continue;
+        queue->status = TRI_FAIL(&queue->error, TRI_E_UNSUPPORTED,
+            "%s: %s %d is a view that begins at no multiple of %d columns", desc->op,
+            is_input ? "operand" : "result", (int)k, (int)unit);
+        return;
+    }
+}
+
 const tri_plugin_kernel *const tri_cuda_rows_kernels[] = {
     &tri_cuda_embedding,
     &tri_cuda_rms_norm,

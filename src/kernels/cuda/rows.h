@@ -9,6 +9,11 @@
 void tri_cuda_rows_cost(
     const tri_plugin_desc *desc, const tri_plugin_extents *extents, tri_plugin_cost *cost);
 
+/* On a preparing queue of a device: fails it when a run-time operand or result does not begin at a
+ * multiple of `unit` elements, as views can. */
+void tri_cuda_require_aligned(tri_cuda_queue *queue, const tri_plugin_desc *desc,
+    const tri_plugin_launch *launch, int64_t unit);
+
 extern const tri_plugin_kernel tri_cuda_rms_norm, tri_cuda_add_rms_norm, tri_cuda_embedding;
 extern const tri_plugin_kernel tri_cuda_add, tri_cuda_mul, tri_cuda_affine, tri_cuda_softcap,
     tri_cuda_activation, tri_cuda_gated_activation, tri_cuda_select_rows;

@@ -385,6 +385,33 @@ static void test_broken_source(void **unused) {
     assert_null(cubin);
 }
 
+/* A view that vectors cannot be read from is refused before anything runs. */
+static void test_unaligned_view(void **unused) {
+    (void)unused;
+    static float memory[16];
+    const tri_plugin_kernel *const kernel = &tri_cuda_add;
+    const tri_plugin_device facts = {.kind = "cuda", .arch = "sm_90a", .n_threads = 132};
+    const tri_plugin_type type = {
+        .dtype = TRI_F32, .n_dims = 2, .dims = {TRI_DIM_T, 8}, .layout = "row"};
+    const tri_plugin_type inputs[] = {type, type};
+    const tri_plugin_desc desc = {.op = "add",
+        .n_inputs = 2,
+        .n_outputs = 1,
+        .inputs = inputs,
+        .outputs = &type,
+        .device = &facts};
+    uintptr_t base = ((uintptr_t)memory + 15) / 16 * 16;
+    const tri_plugin_tensor tensors[] = {{(void *)base, 32}, {(void *)(base + 8), 32}};
+    tri_cuda_queue queue = {.preparing = true};
+    const tri_plugin_launch launch = {.inputs = tensors, .outputs = tensors, .team = &queue};
+    void *state = NULL;
+    assert_int_equal(kernel->create(&desc, &state), 0);
+    kernel->launch(state, &launch);
+    kernel->destroy(state);
+    assert_int_equal(queue.status, TRI_E_UNSUPPORTED);
+    assert_has(queue.error.message, "add: operand 1 is a view");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),
@@ -394,6 +421,7 @@ int main(void) {
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_unaligned_view),
         cmocka_unit_test(test_broken_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,12 +199,14 @@ static void test_elements(void **unused) {
         {"add(%2, %4)", 5 * 0x1p-24},
         {"mul(%2, %4)", 30 * 0x1p-24}, /* products reach further beyond their deviation */
         {"affine(%2) factor=0.7 offset=-3", 10 * 0x1p-24},
-        /* tanh, erf and the exponential are good to 2 ulp, the division before adds one more */
+        /* tanh and erf are good to 2 ulp, the division before adds one more; a sigmoid's sum,
+         * reciprocal and product are 4 units of 2^-24 of elements up to 8 times the root mean
+         * square, and the exponential's error adds 2 more where these are small */
         {"softcap(%2) cap=0.75", 8 * 0x1p-24},
         {"softcap(%2) cap=30", 30 * 0x1p-24},
-        {"activation(%2)", 30 * 0x1p-24},
+        {"activation(%2)", 40 * 0x1p-24},
         {"activation(%2) kind=\"gelu\"", 30 * 0x1p-24},
-        {"activation(%2) kind=\"gelu_tanh\"", 30 * 0x1p-24},
+        {"activation(%2) kind=\"gelu_tanh\"", 40 * 0x1p-24},
         {"activation(%2) kind=\"relu\"", 0},
     };
     static const int columns[] = {31, 576};
@@ -227,7 +229,7 @@ static void test_elements_of_bf16(void **unused) {
         char body[1024];
         int c = columns[i];
         const expectation e[MOST] = {
-            {7, 5 * 0x1p-24, 0}, {8, 30 * 0x1p-24, 0}, {9, 30 * 0x1p-24, 0}, {11, 0, 0}};
+            {7, 5 * 0x1p-24, 0}, {8, 30 * 0x1p-24, 0}, {9, 40 * 0x1p-24, 0}, {11, 0, 0}};
         (void)snprintf(body, sizeof body,
             X_AND_R_BF16 "  %%7 = add(%%3, %%6) : f32[T,%d]\n"
                          "  %%8 = mul(%%3, %%7) : f32[T,%d]\n"
@@ -257,9 +259,10 @@ static void test_gated_and_views(void **unused) {
                         "  %%12 = gated_activation(%%5) kind=\"%s\" dtype=\"bf16\" : bf16[T,%d]\n"
                         "  output y = %%11\n",
                 wide, wide, wide, wide, 2 * n, 2 * n, kinds[k], n, n, n, n, kinds[k], n);
-            /* |silu(x) y| of two normal numbers is up to 40 times its root mean square */
+            /* |silu(x) y| of two normal numbers is up to 40 times its root mean square, and has 5
+             * units: a sigmoid's, and a product */
             const expectation e[MOST] = {
-                {10, 100 * 0x1p-24, 0}, {11, 100 * 0x1p-24, 0}, {12, 0, 10}};
+                {10, 200 * 0x1p-24, 0}, {11, 200 * 0x1p-24, 0}, {12, 0, 10}};
             check(kinds[k], body, e);
         }
     }

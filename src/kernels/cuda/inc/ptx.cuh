@@ -217,6 +217,17 @@ DEVICE float f16_to_float(u16 h) {
     asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"(h));
     return v;
 }
+/* 2^x to 2 ulp and 1 / x to 1 ulp; what is subnormal is 0. */
+DEVICE float exp2_approx(float x) {
+    float v;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(v) : "f"(x));
+    return v;
+}
+DEVICE float reciprocal_approx(float x) {
+    float v;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(v) : "f"(x));
+    return v;
+}
 DEVICE u32 mul_bf16x2(u32 a, u32 b) {
     u32 v;
 #if __CUDA_ARCH__ >= 900
