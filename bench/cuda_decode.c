@@ -113,6 +113,10 @@ static void enqueue_linear(
         .y_stride = d->n,
         .r_stride = d->n,
         .y16_stride = d->n,
+        .in_row = 1,
+        .in_part = TRI_CUDA_NORM_STRIDE,
+        .out_row = 1,
+        .out_part = TRI_CUDA_NORM_STRIDE,
         .n_rows = s->n,
         .eps = 1e-5f};
     tri_error err = {0};
@@ -131,17 +135,24 @@ static void run_attention(lab *l, void *arg) {
 static void run_step(lab *l, void *arg) {
     const step *s = arg;
     const model *m = s->m;
-    const tri_cuda_embedding_arguments embedding = {
-        m->tokens, m->table, m->norms, m->x, m->y16, m->parts};
+    const tri_cuda_embedding_arguments embedding = {.tokens = m->tokens,
+        .table = m->table,
+        .x = m->x,
+        .w = m->norms,
+        .y16 = m->y16,
+        .parts = m->parts,
+        .table_stride = WIDTH * 2,
+        .x_stride = WIDTH * 4,
+        .n_rows = VOCAB};
     enqueue_plan(l, s);
     enqueue(l, &s->embedding, &embedding);
     for (int32_t i = 0; i < LAYERS; i++) {
-        uint64_t norm = m->norms + (uint64_t)(2 * i * WIDTH) * 2;
+        uint64_t norm = m->norms + (uint64_t)(2 * i * WIDTH) * 4;
         enqueue_linear(l, s, 0, m->layers[i][0], m->y16, m->qkv, 0);
         if (!s->no_attention) enqueue_attention(l, s, i);
-        enqueue_linear(l, s, 1, m->layers[i][1], m->attended, m->x, norm + WIDTH * 2);
+        enqueue_linear(l, s, 1, m->layers[i][1], m->attended, m->x, norm + WIDTH * 4);
         enqueue_linear(l, s, 2, m->layers[i][2], m->y16, m->inner, 0);
-        enqueue_linear(l, s, 3, m->layers[i][3], m->inner, m->x, norm + 2 * WIDTH * 2);
+        enqueue_linear(l, s, 3, m->layers[i][3], m->inner, m->x, norm + 2 * WIDTH * 4);
     }
     enqueue_linear(l, s, 4, m->head, m->y16, m->logits, 0);
 }
@@ -182,7 +193,7 @@ static void make_model(lab *l, model *m, int64_t max_items) {
         lab_random(l, m->cache + (uint64_t)(i * m->layer_cache_bytes), m->layer_cache_bytes,
             LAB_BF16, (uint32_t)(2000 + i));
     m->table = weights(l, VOCAB, WIDTH, false, 1001);
-    m->norms = weights(l, 2 * LAYERS + 1, WIDTH, false, 1002);
+    m->norms = weights(l, 2 * (2 * LAYERS + 1), WIDTH, false, 1002);
     m->scale = lab_alloc(l, VOCAB * 4);
     lab_random(l, m->scale, VOCAB * 4, LAB_F32, 1003);
     m->tokens = lab_alloc(l, sizeof tokens);
@@ -253,7 +264,7 @@ static void get_linears(lab *l, step *s, bool fp8) {
     const tri_cuda_linear_desc descs[5] = {
         {.n = QKV, .k = WIDTH, .norm_in = true, .late = true},
         {.n = WIDTH, .k = HEADS * HEAD, .add = true, .norm_out = true},
-        {.n = INNER, .k = WIDTH, .gated = true, .norm_in = true},
+        {.n = INNER, .k = WIDTH, .gate = TRI_CUDA_GATE_SILU, .norm_in = true},
         {.n = WIDTH, .k = INNER, .add = true, .norm_out = true},
         {.n = VOCAB, .k = WIDTH, .norm_in = true, .float_out = true},
     };
@@ -273,7 +284,7 @@ static void get_linears(lab *l, step *s, bool fp8) {
     }
     tri_cuda_program p;
     tri_cuda_grid grid;
-    tri_cuda_embedding_program(WIDTH, VOCAB, l->n_multiprocessors, s->n, &p, &grid);
+    tri_cuda_embedding_program(WIDTH, l->n_multiprocessors, s->n, &p, &grid);
     s->embedding = get(l, &p, grid);
 }
 

@@ -3,7 +3,7 @@
 # and a second run does nothing and says nothing.
 #
 #   demo      C compiler, CMake, Ninja, libraries; pip, to fetch the model
-#   test      demo + cmocka, a C++ compiler and, in build/venv, the Python oracles
+#   test      demo + cmocka, a C++ compiler and, in build/venv, the Python oracles and the compiler of CUDA kernels
 #   develop   test + clang, clang-format, clang-tidy, libFuzzer
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ demo_packages=(gcc libc6-dev cmake ninja-build pkg-config ccache git ca-certific
 test_packages=(g++ libcmocka-dev libpcre2-dev python3-venv)
 develop_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 test_modules=(numpy==1.26.4 safetensors==0.4.5 gguf==0.17.1 tokenizers==0.20.3 jinja2==3.1.6 pytest==8.3.5
-    sentencepiece==0.2.3 tiktoken==0.14.0 mistral-common==1.13.1)
+    sentencepiece==0.2.3 tiktoken==0.14.0 mistral-common==1.13.1 nvidia-cuda-nvrtc==13.0.88)
 
 case $tier in
 demo) packages=("${demo_packages[@]}") ;;

@@ -70,6 +70,8 @@ pytest_count() { # name, exit status
 
 tools/fetch_model.sh || { echo "the model cannot be fetched"; add 0 1 0; }
 tools/fetch_oracles.sh || { echo "the vocabularies to compare with cannot be fetched"; add 0 1 0; }
+# CUDA kernels are compiled without a GPU; where the machine has no NVRTC of its own, by the one from PyPI.
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$(echo "$PWD"/build/venv/lib/python3*/site-packages/nvidia/cu13/lib)
 sanitize=detect_leaks=1:allocator_may_return_null=1
 ctest_run release check_programs
 ASAN_OPTIONS=$sanitize ctest_run asan check_programs

@@ -24,7 +24,7 @@ typedef struct tri_build_options {
     uint32_t struct_size;   /* sizeof(tri_build_options) */
     const char *model_dir;  /* a HF directory, a GGUF file or a TensorRT-LLM checkpoint directory */
     const char *output_dir; /* becomes the engine, whole or not at all */
-    const char *target;     /* "cpu" ["cpu"], or "null" */
+    const char *target;     /* "cpu" ["cpu"], "cuda" (this machine's), "cuda:sm_90a", or "null" */
     const char *cpu_isa;    /* "avx2" [what this machine has] */
     const char *dtype; /* "auto" keeps GGUF blocks; "float32", "float16", "bfloat16" ["auto"] */
     const char *activation_dtype; /* "float32", "bfloat16", "int8" [as the weights ask] */
@@ -38,6 +38,7 @@ typedef struct tri_build_options {
     int32_t max_beam_width;   /* [1]; more is not supported */
     int32_t tokens_per_block; /* [32] */
     bool strip_plan;          /* leave the weights out; refit fills them in */
+    bool strip_code;          /* leave machine code for GPUs out; compiled where it is loaded */
     bool dummy_weights;       /* load_format dummy */
     bool dry_run; /* all of a build but its output: progress is told the bytes of the weights */
     const char *const *plugins; /* shared libraries */
@@ -76,11 +77,14 @@ typedef struct tri_engine_options {
     uint32_t struct_size;
     const char *const *plugins;
     int32_t n_plugins;
-    const char *cache_dir; /* where a repacked copy goes when the layout does not fit this CPU;
-                              NULL: refuse */
-    const char *cpu_isa;   /* at most this [what the machine has] */
-    bool verify_weights;   /* check every weight's checksum too */
-    bool null_device;      /* plan for the null device: counts, computes nothing */
+    const char *cache_dir;  /* where a repacked copy goes when the layout does not fit this CPU
+                               (NULL: refuse), and where compiled GPU kernels are kept */
+    const char *cpu_isa;    /* at most this [what the machine has] */
+    bool verify_weights;    /* check every weight's checksum too */
+    bool null_device;       /* plan for the null device: counts, computes nothing */
+    bool trust_engine_code; /* run the machine code that the engine brings, instead of compiling
+                               this library's own sources where the cache has none */
+    bool dummy_weights;     /* on a GPU: a stripped engine runs on random weights */
 } tri_engine_options;
 
 TRI_API tri_status tri_engine_open(

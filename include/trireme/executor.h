@@ -25,6 +25,8 @@ typedef struct tri_executor_config { /* zero: the default */
     } kv_cache_config;
     bool disable_chunked_context; /* prompts over max_num_tokens are then refused */
     int32_t n_threads;            /* CPU team [all] */
+    int32_t overlap_scheduler;    /* makes a step while the one before is under way: 1 always, -1
+                                     never [on GPUs]; needs a single rank */
     bool profile;                 /* times every launch */
     bool manual;                  /* no thread: the caller drives with tri_executor_step */
 } tri_executor_config;

@@ -47,7 +47,10 @@ typedef struct tri_encode_options { /* zeroed: plain text from a stranger */
 /* *ids: n_ids of them, tri_free. */
 TRI_API tri_status tri_tokenizer_encode(const tri_tokenizer *t, const char *text, size_t n,
     const tri_encode_options *options, int32_t **ids, int32_t *n_ids, tri_error *err);
-/* The whole text of ids at once; *text NUL-terminated, tri_free. */
+/* The whole text of ids at once; *text NUL-terminated, tri_free.  Models pad their vocabulary and
+ * may give any of their ids: one past tri_tokenizer_vocab_size, or one that has no token
+ * (tri_tokenizer_token is NULL), is no text, here and in tri_decoder_add; a negative one is
+ * TRI_E_ARGUMENT.  (`trireme detokenize` refuses all three.) */
 TRI_API tri_status tri_tokenizer_decode(const tri_tokenizer *t, const int32_t *ids, int32_t n_ids,
     bool skip_special, char **text, size_t *n, tri_error *err);
 
@@ -81,7 +84,9 @@ typedef struct tri_chat_template tri_chat_template;
 TRI_API tri_status tri_chat_template_open(
     tri_chat_template **t, const char *path, const char *name, tri_error *err);
 TRI_API void tri_chat_template_close(tri_chat_template *t);
-TRI_API const char *tri_chat_template_source(const tri_chat_template *t);
+/* NUL-terminated, owned by the template; a NUL may also stand inside.  *n (may be NULL) gets its
+ * length. */
+TRI_API const char *tri_chat_template_source(const tri_chat_template *t, size_t *n);
 
 typedef struct tri_chat_text { /* zeroed before use; tri_chat_text_free after */
     char *text;                /* NUL-terminated */
@@ -92,8 +97,9 @@ typedef struct tri_chat_text { /* zeroed before use; tri_chat_text_free after */
 
 /* inputs: a JSON object with `messages` and, as the template asks, `tools`, `documents`,
  * `add_generation_prompt`, `enable_thinking`, `reasoning_effort` or anything else: the variables of
- * the template.  bos_token, eos_token and the like come from the model.  Errors name line and
- * column of the template; raise_exception is TRI_E_ARGUMENT with its message. */
+ * the template.  `messages` is an array; `tools`, where it is not null, an array of objects, as
+ * transformers wants it.  bos_token, eos_token and the like come from the model.  Errors name line
+ * and column of the template; raise_exception is TRI_E_ARGUMENT with its message. */
 TRI_API tri_status tri_chat_template_render(
     const tri_chat_template *t, const char *inputs, size_t n, tri_chat_text *out, tri_error *err);
 TRI_API void tri_chat_text_free(tri_chat_text *text);

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { MAX_ROWS_BEFORE = 1 << 20 };
+
 /* ---- layout ---- */
 
 /* Places n elements at the end of the block and moves the end; false past 4 GiB. */
@@ -111,6 +113,9 @@ static tri_status check_header(const tri_step *step, int64_t n_bytes, tri_error 
         return TRI_FAIL(
             err, TRI_E_FORMAT, "says %" PRIu32 " bytes, has %" PRId64, step->n_bytes, n_bytes);
     }
+    if (step->n_rows_before < 0 || step->n_rows_before > MAX_ROWS_BEFORE)
+        return TRI_FAIL(err, TRI_E_FORMAT, "n_rows_before is %" PRId32 ", not in [0, %d]",
+            step->n_rows_before, MAX_ROWS_BEFORE);
     if (step->n_tokens < 0 || step->n_sequences < 0 || step->n_rows < 0 ||
         step->n_rows > step->n_tokens || step->n_groups < 0 || step->n_groups > TRI_MAX_GROUPS ||
         (step->n_position_axes != 1 && step->n_position_axes != 3)) {
@@ -211,7 +216,7 @@ tri_status tri_step_check(const tri_step *step, int64_t n_bytes, int32_t vocab_s
     tri_status rc = check_header(step, n_bytes, err);
     if (rc) goto done;
     int64_t t = step->n_tokens, p = step->n_position_axes;
-    rc = check_i32(step, "tokens", step->tokens, t, -1, vocab_size - 1, err);
+    rc = check_i32(step, "tokens", step->tokens, t, -1 - step->n_rows_before, vocab_size - 1, err);
     if (rc) goto done;
     rc = check_i32(step, "positions", step->positions, p * t, 0, INT32_MAX, err);
     if (rc) goto done;

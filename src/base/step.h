@@ -44,9 +44,10 @@ typedef struct tri_step {
     uint32_t magic, n_bytes;
     int32_t n_tokens, n_sequences, n_rows, n_groups; /* T, S, R, groups */
     int32_t n_position_axes;                         /* P: 1, or 3 for m-rope */
-    int32_t reserved;
+    int32_t n_rows_before; /* rows of the step submitted before that tokens may name; 0: none */
     uint64_t id;
-    uint32_t tokens;       /* i32 [T]; -1 where an embedding row stands instead */
+    uint32_t tokens;       /* i32 [T]; -1 where an embedding row stands instead; -2 - r: what row r
+                              of the step before was sampled as, which only the device knows yet */
     uint32_t positions;    /* i32 [P, T] */
     uint32_t cu_seqlens;   /* i32 [S + 1]: tokens of sequence s are [cu[s], cu[s + 1]) */
     uint32_t context_lens; /* i32 [S]: tokens of the sequence including this step's, so its first
@@ -69,6 +70,14 @@ static inline const int32_t *tri_step_block_table(
     const tri_step *step, int32_t group, int32_t seq) {
     const tri_step_group *g = &step->groups[group];
     return (const int32_t *)tri_step_at(step, g->block_tables) + (int64_t)seq * g->max_blocks;
+}
+
+/* A token that names row r of the step before, and back; r < 0: it names none. */
+static inline int32_t tri_step_token_of_row(int32_t row) {
+    return -2 - row;
+}
+static inline int32_t tri_step_row_of_token(int32_t token) {
+    return -2 - token;
 }
 
 /* The extents and group shapes a step is laid out for. */

@@ -20,8 +20,11 @@ int32_t tri_precision_options(tri_build_options *b, tri_option_list *plugins, tr
             "columns that share a scale under int4: a multiple of 32, or -1 for whole rows (128)",
             -1, 65536},
         {TRI_OPTION_HEADING, NULL, NULL, NULL, "target", 0, 0},
-        {TRI_OPTION_STRING, "target", &b->target, "cpu|null",
-            "the device (cpu); null plans and counts but computes nothing", 0, 0},
+        {TRI_OPTION_STRING, "target", &b->target, "TARGET",
+            "the device (cpu): cpu, cuda (this machine's), cuda:ARCH as in cuda:sm_90a, which "
+            "needs "
+            "no GPU here; null plans and counts but computes nothing",
+            0, 0},
         {TRI_OPTION_STRING, "cpu_isa", &b->cpu_isa, "ISA",
             "at most this instruction set: generic, avx2, avx512 or amx (what this machine has)", 0,
             0},

@@ -18,7 +18,8 @@ typedef struct bench_args {
     tri_option_list plugins;
     const char *path;
     int32_t input_len, output_len, batch, repeat;
-    bool json, profile, verify;
+    bool json, profile;
+    tri_engine_checks checks;
 } bench_args;
 
 typedef struct bench_result {
@@ -181,7 +182,7 @@ static void print_profile(tri_plan *plan) {
 static tri_status bench(bench_args *a, tri_error *err) {
     tri_engine *engine = NULL;
     tri_executor *executor = NULL;
-    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, a->verify, err));
+    TRI_TRY(tri_engine_for(&engine, a->path, &a->build, a->checks, err));
     tri_engine_info info;
     tri_engine_get_info(engine, &info);
     tri_status rc = tri_executor_create(&executor, engine,
@@ -221,17 +222,23 @@ int tri_cmd_bench(int argc, char **argv) {
         .output_len = 64,
         .batch = 1,
         .repeat = 3};
-    tri_option table[8 + TRI_PRECISION_OPTIONS] = {
+    tri_option table[10 + TRI_PRECISION_OPTIONS] = {
         {TRI_OPTION_I32, "input_len", &a.input_len, "N", "prompt tokens (128)", 1, 1 << 20},
         {TRI_OPTION_I32, "output_len", &a.output_len, "N", "tokens to generate (64)", 1, 1 << 20},
         {TRI_OPTION_I32, "batch", &a.batch, "N", "sequences at once (1)", 1, 4096},
         {TRI_OPTION_I32, "repeat", &a.repeat, "N", "rounds; the best one counts (3)", 1, 1000},
         {TRI_OPTION_SWITCH, "profile", &a.profile, NULL, "time by kernel", 0, 0},
         {TRI_OPTION_SWITCH, "json", &a.json, NULL, "one line of JSON", 0, 0},
-        {TRI_OPTION_SWITCH, "verify", &a.verify, NULL,
+        {TRI_OPTION_SWITCH, "verify", &a.checks.verify, NULL,
             "check the checksum of every weight of the engine first", 0, 0},
+        {TRI_OPTION_STRING, "load_format", &a.checks.load_format, "auto|dummy",
+            "dummy: random weights, made on the GPU, for an engine that was built with "
+            "--strip_plan",
+            0, 0},
+        {TRI_OPTION_SWITCH, "trust_engine_code", &a.checks.trust_engine_code, NULL,
+            "run the GPU code in the engine's file as it is, instead of compiling it again", 0, 0},
     };
-    int32_t n = 7 + tri_precision_options(&a.build, &a.plugins, table + 7);
+    int32_t n = 9 + tri_precision_options(&a.build, &a.plugins, table + 9);
     const tri_usage usage = {.command = "trireme bench",
         .summary = "Measures prefill and decode on random prompts.",
         .synopsis = "PATH [--input_len N] [--output_len N] [--batch N] [options]",

@@ -185,7 +185,9 @@ static tri_status render(const render_args *a, tri_error *err) {
     tri_arena_init(&arena, 0);
     tri_status rc = TRI_OK;
     if (a->source) {
-        fputs(tri_chat_template_source(t), stdout);
+        size_t n;
+        const char *source = tri_chat_template_source(t, &n);
+        fwrite(source, 1, n, stdout);
     } else {
         rc = read_inputs(a, &arena, &inputs, err);
         if (!rc) rc = tri_chat_template_render(t, inputs.ptr, inputs.len, &text, err);
@@ -203,7 +205,8 @@ int tri_cmd_render_template(int argc, char **argv) {
     const tri_option table[] = {
         {TRI_OPTION_SWITCH, "add_generation_prompt", &a.add_generation_prompt, NULL,
             "end with the beginning of the answer", 0, 0},
-        {TRI_OPTION_STRING, "tools", &a.tools, "FILE", "a JSON array of tools", 0, 0},
+        {TRI_OPTION_STRING, "tools", &a.tools, "FILE", "a JSON array of tools, each an object", 0,
+            0},
         {TRI_OPTION_LIST, "set", &a.set, "KEY=VALUE",
             "a variable of the template, in JSON (enable_thinking=false); may be given again", 0,
             0},

@@ -21,7 +21,8 @@ typedef struct run_args {
     tri_option_list plugins, stops;
     tri_generate_options generate;
     const char *path, *prompt, *prompt_file, *system;
-    bool raw, json, show_special, quiet, verify;
+    bool raw, json, show_special, quiet;
+    tri_engine_checks checks;
     int64_t max_seq_len;
     tri_option table[OWN_OPTIONS + TRI_PRECISION_OPTIONS];
     int32_t n;
@@ -74,8 +75,10 @@ static void make_table(run_args *a) {
         {TRI_OPTION_I64, "max_seq_len", &a->max_seq_len, "N",
             "tokens of prompt and answer together (the model's, if the KV cache holds them)", 2,
             1 << 30},
-        {TRI_OPTION_SWITCH, "verify", &a->verify, NULL,
+        {TRI_OPTION_SWITCH, "verify", &a->checks.verify, NULL,
             "check the checksum of every weight of the engine first", 0, 0},
+        {TRI_OPTION_SWITCH, "trust_engine_code", &a->checks.trust_engine_code, NULL,
+            "run the GPU code in the engine's file as it is, instead of compiling it again", 0, 0},
     };
     int32_t n = sizeof own / sizeof *own;
     for (int32_t i = 0; i < n; i++)
@@ -112,7 +115,7 @@ static tri_status open_session(session *s, run_args *a, tri_error *err) {
     tri_error no_text = {0};
     tri_status rc = open_text(s, a, &no_text);
     if (!rc || !is_model(a->path)) {
-        TRI_TRY(tri_engine_for(&s->engine, a->path, &a->build, a->verify, err));
+        TRI_TRY(tri_engine_for(&s->engine, a->path, &a->build, a->checks, err));
     }
     if (rc) {
         *err = no_text;

@@ -202,33 +202,95 @@ typedef struct detokenize_args {
     tri_tokenizer *tokenizer;
 } detokenize_args;
 
-/* Numbers with anything of white space, commas and brackets between. */
-static tri_status parse_ids(tri_str text, tri_buf *ids, tri_error *err) {
-    for (size_t i = 0; i < text.len;) {
-        if (memchr(" \t\r\n,[]", text.ptr[i], 8)) {
-            i++;
-            continue;
-        }
-        size_t end = i;
-        while (end < text.len && !memchr(" \t\r\n,[]", text.ptr[end], 8))
-            end++;
-        int64_t id;
-        tri_str word = {text.ptr + i, end - i};
-        if (!tri_str_to_i64(word, &id) || id < 0 || id > INT32_MAX) {
-            return TRI_FAIL(err, TRI_E_FORMAT, "'%.*s' is no token id",
-                (int)(word.len < 40 ? word.len : 40), word.ptr);
-        }
-        int32_t small = (int32_t)id;
-        tri_buf_append(ids, &small, sizeof small);
-        i = end;
+typedef struct id_reader {
+    tri_str text;
+    size_t at;
+} id_reader;
+
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool ends_word(char c) {
+    return is_space(c) || c == ',' || c == '[' || c == ']' || c == '\0';
+}
+
+static void skip_space(id_reader *r) {
+    while (r->at < r->text.len && is_space(r->text.ptr[r->at]))
+        r->at++;
+}
+
+static bool take(id_reader *r, char c) {
+    bool is = r->at < r->text.len && r->text.ptr[r->at] == c;
+    r->at += is;
+    return is;
+}
+
+/* "byte 7: '1x' where a token id should be"; bytes are counted from 1. */
+static tri_status misplaced(const id_reader *r, size_t begin, const char *wanted, tri_error *err) {
+    char shown[48];
+    size_t end = begin;
+    while (end < r->text.len && !ends_word(r->text.ptr[end]))
+        end++;
+    if (end == begin && end < r->text.len) end++;
+    tri_str_escape((tri_str){r->text.ptr + begin, end - begin}, shown, sizeof shown);
+    if (begin == r->text.len) {
+        return TRI_FAIL(
+            err, TRI_E_FORMAT, "byte %zu: the end where %s should be", begin + 1, wanted);
     }
+    return TRI_FAIL(
+        err, TRI_E_FORMAT, "byte %zu: '%s' where %s should be", begin + 1, shown, wanted);
+}
+
+static tri_status read_id(id_reader *r, const tri_tokenizer *t, tri_buf *ids, tri_error *err) {
+    size_t begin = r->at;
+    int64_t id;
+    while (r->at < r->text.len && !ends_word(r->text.ptr[r->at]))
+        r->at++;
+    if (!tri_str_to_i64((tri_str){r->text.ptr + begin, r->at - begin}, &id) || id < 0)
+        return misplaced(r, begin, "a token id", err);
+    int32_t size = tri_tokenizer_vocab_size(t);
+    if (id >= size) {
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "byte %zu: token id %" PRId64 " is past the vocabulary, which has %d ids (0 to %d)",
+            begin + 1, id, size, size - 1);
+    }
+    int32_t small = (int32_t)id;
+    if (!tri_tokenizer_token(t, small, NULL)) {
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "byte %zu: token id %d is a hole in the vocabulary of %d ids: it has no token",
+            begin + 1, small, size);
+    }
+    tri_buf_append(ids, &small, sizeof small);
+    return TRI_OK;
+}
+
+/* A JSON array of ids; or, unless array_only, ids with white space, a comma or both between. */
+static tri_status parse_ids(
+    const tri_tokenizer *t, tri_str text, bool array_only, tri_buf *ids, tri_error *err) {
+    id_reader r = {.text = text};
+    skip_space(&r);
+    bool array = take(&r, '[');
+    if (array_only && !array) return misplaced(&r, r.at, "'[' of an array of token ids", err);
+    skip_space(&r);
+    bool more = array ? !take(&r, ']') : r.at < text.len;
+    while (more) {
+        TRI_TRY(read_id(&r, t, ids, err));
+        skip_space(&r);
+        more = take(&r, ',');
+        skip_space(&r);
+        if (array && !more && !take(&r, ']')) return misplaced(&r, r.at, "',' or ']'", err);
+        if (!array) more = more || r.at < text.len;
+    }
+    skip_space(&r);
+    if (r.at < text.len) return misplaced(&r, r.at, "the end", err);
     return tri_buf_status(ids, err);
 }
 
 static tri_status decode(
     const detokenize_args *a, tri_str numbers, char **text, size_t *n, tri_error *err) {
     tri_buf ids = {0};
-    tri_status rc = parse_ids(numbers, &ids, err);
+    tri_status rc = parse_ids(a->tokenizer, numbers, a->jsonl, &ids, err);
     if (!rc) {
         rc = tri_tokenizer_decode(a->tokenizer, (const int32_t *)(const void *)ids.ptr,
             (int32_t)(ids.len / sizeof(int32_t)), a->skip_special, text, n, err);
@@ -270,8 +332,10 @@ int tri_cmd_detokenize(int argc, char **argv) {
             "each line of input is an array of ids; one JSON string a line comes out", 0, 0},
     };
     const tri_usage usage = {.command = "trireme detokenize",
-        .summary = "Turns token ids on standard input, with white space or commas between, into "
-                   "text.  MODEL is a\ndirectory, a tokenizer file or a GGUF file.",
+        .summary = "Turns token ids on standard input, with white space or commas between or as a "
+                   "JSON array, into\ntext.  MODEL is a directory, a tokenizer file or a GGUF "
+                   "file.  Anything else between the ids, and\nids that the vocabulary does not "
+                   "have, are refused with their place.",
         .synopsis = "MODEL [options]",
         .examples = "  echo 9906 1917 | trireme detokenize ./Llama-3.2-1B\n"
                     "  trireme tokenize model.gguf <a.txt | trireme detokenize model.gguf\n"

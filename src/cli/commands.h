@@ -26,12 +26,17 @@ int tri_report(const char *command, const tri_error *err);
  * as the XDG base directory specification has it. */
 bool tri_cache_dir(char *path, size_t room);
 
+typedef struct tri_engine_checks {
+    bool verify;             /* every weight's checksum */
+    bool trust_engine_code;  /* run the machine code that an engine brings */
+    const char *load_format; /* NULL, "auto", or "dummy": random weights for a stripped engine */
+} tri_engine_checks;
+
 /* Opens an engine directory as it is; a HF directory, GGUF or checkpoint is built into the cache
  * first, as `build` says, which names the plugins and the instruction set too; options that only a
- * build can follow are refused for an engine.  verify: check every weight's checksum.  What is done
- * is told on stderr. */
-tri_status tri_engine_for(
-    tri_engine **engine, const char *path, tri_build_options *build, bool verify, tri_error *err);
+ * build can follow are refused for an engine.  What is done is told on stderr. */
+tri_status tri_engine_for(tri_engine **engine, const char *path, tri_build_options *build,
+    tri_engine_checks checks, tri_error *err);
 
 /* ---- progress.c: a bar on a terminal, elsewhere a line a second; on stderr ---- */
 typedef struct tri_progress {

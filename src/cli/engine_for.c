@@ -16,15 +16,25 @@ static bool is_engine(const char *path) {
     return n > 0 && (size_t)n < sizeof name && tri_path_exists(name);
 }
 
+static tri_status is_dummy(const char *load_format, bool *dummy, tri_error *err) {
+    *dummy = load_format && strcmp(load_format, "dummy") == 0;
+    if (*dummy || !load_format || strcmp(load_format, "auto") == 0) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_ARGUMENT, "load_format is '%s'; auto and dummy can be", load_format);
+}
+
 static tri_status open_engine(tri_engine **engine, const char *dir, const char *cache,
-    const tri_build_options *build, bool verify, tri_error *err) {
+    const tri_build_options *build, tri_engine_checks checks, tri_error *err) {
+    bool dummy;
+    TRI_TRY(is_dummy(checks.load_format, &dummy, err));
     TRI_TRY(tri_engine_open(engine, dir,
         &(tri_engine_options){.struct_size = sizeof(tri_engine_options),
             .plugins = build->plugins,
             .n_plugins = build->n_plugins,
             .cache_dir = cache,
             .cpu_isa = build->cpu_isa,
-            .verify_weights = verify},
+            .verify_weights = checks.verify,
+            .trust_engine_code = checks.trust_engine_code,
+            .dummy_weights = dummy},
         err));
     tri_engine_info info;
     tri_engine_get_info(*engine, &info);
@@ -51,17 +61,18 @@ static tri_status build_into(
 }
 
 /* What is damaged or of another version in the cache is no loss: it is made anew. */
-static tri_status open_cached(
-    tri_engine **engine, const char *cache, tri_build_options *build, bool verify, tri_error *err) {
+static tri_status open_cached(tri_engine **engine, const char *cache, tri_build_options *build,
+    tri_engine_checks checks, tri_error *err) {
     char dir[PATH_BYTES];
     tri_error why = {0};
+    checks.trust_engine_code = true; /* made here, by this user */
     TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
-    tri_status rc = open_engine(engine, dir, cache, build, verify, &why);
+    tri_status rc = open_engine(engine, dir, cache, build, checks, &why);
     if (rc == TRI_E_FORMAT || rc == TRI_E_CHECKSUM || rc == TRI_E_VERSION) {
         fprintf(stderr, "building again: %s\n", why.message);
         build->rebuild = true;
         TRI_TRY(build_into(cache, build, dir, sizeof dir, err));
-        return open_engine(engine, dir, cache, build, verify, err);
+        return open_engine(engine, dir, cache, build, checks, err);
     }
     if (rc && err) *err = why;
     return rc;
@@ -75,8 +86,8 @@ static tri_status refuse_build_options(
         "%s is an engine, already built: --%s belongs to `trireme build`", path, flag);
 }
 
-tri_status tri_engine_for(
-    tri_engine **engine, const char *path, tri_build_options *build, bool verify, tri_error *err) {
+tri_status tri_engine_for(tri_engine **engine, const char *path, tri_build_options *build,
+    tri_engine_checks checks, tri_error *err) {
     char cache[PATH_BYTES];
     bool has_cache = tri_cache_dir(cache, sizeof cache);
     if (!tri_path_exists(path)) {
@@ -89,7 +100,7 @@ tri_status tri_engine_for(
     }
     if (is_engine(path)) {
         TRI_TRY(refuse_build_options(path, build, err));
-        return open_engine(engine, path, has_cache ? cache : NULL, build, verify, err);
+        return open_engine(engine, path, has_cache ? cache : NULL, build, checks, err);
     }
     if (!has_cache) {
         return TRI_FAIL(err, TRI_E_NOT_FOUND,
@@ -98,5 +109,5 @@ tri_status tri_engine_for(
             "with `trireme build` and run that");
     }
     build->model_dir = path;
-    return open_cached(engine, cache, build, verify, err);
+    return open_cached(engine, cache, build, checks, err);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "device/cpu/isa.h"
 #include "device/device_impl.h"
 
 tri_status tri_device_create(
@@ -18,6 +19,26 @@ tri_status tri_device_create(
     if (strcmp(kind, "null") == 0) return tri_null_device_create(device, &given, err);
     return TRI_FAIL(err, TRI_E_UNSUPPORTED,
         "device kind \"%s\" is unknown; this build has \"cpu\", \"cuda\" and \"null\"", kind);
+}
+
+bool tri_device_probe(const char *kind, int32_t index, tri_plugin_device *facts, char arch[16]) {
+    if (strcmp(kind, "cuda") == 0) return tri_cuda_device_probe(index, facts, arch);
+    return false;
+}
+
+/* Texts of one length compare as numbers do. */
+static bool cuda_arch_within(const char *needed, const char *have) {
+    size_t n = strlen(needed), h = strlen(have);
+    if (strncmp(needed, "sm_", 3) != 0 || strncmp(have, "sm_", 3) != 0) return false;
+    if (needed[n - 1] == 'a') return strcmp(needed, have) == 0;
+    if (have[h - 1] == 'a') h--;
+    return n < h || (n == h && strncmp(needed, have, n) <= 0);
+}
+
+bool tri_arch_within(const char *kind, const char *needed, const char *have) {
+    if (strcmp(kind, "cuda") == 0) return !needed[0] || cuda_arch_within(needed, have);
+    int32_t n = tri_cpu_isa_rank(needed), h = tri_cpu_isa_rank(have);
+    return n >= 0 && h >= 0 && n <= h;
 }
 
 void tri_device_destroy(tri_device *device) {
@@ -39,6 +60,17 @@ tri_status tri_device_alloc(tri_device *device, int64_t n_bytes, void **memory, 
         return TRI_FAIL(err, TRI_E_ARGUMENT, "device memory: %" PRId64 " bytes asked for", n_bytes);
     }
     return device->ops->alloc(device, n_bytes, memory, err);
+}
+
+tri_status tri_device_alloc_shared(
+    tri_device *device, int64_t n_bytes, void **memory, tri_error *err) {
+    if (!device->ops->alloc_shared || n_bytes < 0)
+        return tri_device_alloc(device, n_bytes, memory, err);
+    return device->ops->alloc_shared(device, n_bytes, memory, err);
+}
+
+bool tri_device_is_host(const tri_device *device) {
+    return !device->ops->upload;
 }
 
 void tri_device_free(tri_device *device, void *memory) {
@@ -135,12 +167,21 @@ tri_status tri_launch_list_check_step(int32_t n_groups, const tri_step *step, tr
     return TRI_OK;
 }
 
+tri_status tri_device_add_code(
+    tri_device *device, const char *key, const uint8_t *code, tri_error *err) {
+    return device->ops->add_code ? device->ops->add_code(device, key, code, err) : TRI_OK;
+}
+
 tri_status tri_device_capture(
     tri_device *device, const tri_launch_list *list, tri_capture **capture, tri_error *err) {
     TRI_TRY(tri_launch_list_check(list, err));
     tri_status rc = device->ops->capture(device, list, capture, err);
     if (!rc) device->counters.n_captures++;
     return rc;
+}
+
+const void *tri_capture_results(const tri_capture *capture) {
+    return capture->results;
 }
 
 void tri_capture_destroy(tri_capture *capture) {

@@ -20,6 +20,13 @@ typedef struct tri_device_options {
     int32_t index;     /* CUDA: which of the machine's devices */
 } tri_device_options;
 
+/* Facts of a machine's device without making one; arch and what else is text lives in `arch`.
+ * False: there is none. */
+bool tri_device_probe(const char *kind, int32_t index, tri_plugin_device *facts, char arch[16]);
+/* Whether what needs one instruction set runs on another of the same kind: "avx2" within "amx",
+ * "sm_80" within "sm_90a"; "sm_90a" only within itself.  False for unknown names. */
+bool tri_arch_within(const char *kind, const char *needed, const char *have);
+
 /* One launch: a kernel with its operands bound.  Rows of operands are the step's T, S or R. */
 typedef struct tri_launch {
     const tri_plugin_kernel *kernel;
@@ -42,6 +49,8 @@ typedef struct tri_launch_list {
     uint32_t *masks;        /* vocabulary bit masks, [n_mask_slots, mask_stride_words]; or NULL */
     int32_t n_mask_slots;
     int64_t mask_stride_words;
+    const void *results; /* device memory that each step writes and the host reads; NULL: none */
+    int64_t n_result_bytes;
 } tri_launch_list;
 
 typedef struct tri_device_counters { /* since creation; what tests of the null device look at */
@@ -55,10 +64,14 @@ void tri_device_destroy(tri_device *device);
 const tri_plugin_device *tri_device_facts(const tri_device *device);
 const tri_device_counters *tri_device_get_counters(const tri_device *device);
 
-/* Zeroed, 4096-aligned.  host_visible: the CPU can read and write it (always so on "cpu" and
- * "null"). */
+/* Zeroed, 4096-aligned. */
 tri_status tri_device_alloc(tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
 void tri_device_free(tri_device *device, void *memory);
+/* The same, readable and writable by the host at the same address; for little that is used once. */
+tri_status tri_device_alloc_shared(
+    tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
+/* Whether all of the device's memory is the host's own. */
+bool tri_device_is_host(const tri_device *device);
 /* Between host and device; ordered with submits.  Copies of host memory complete before return. */
 tri_status tri_device_upload(
     tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
@@ -71,6 +84,11 @@ tri_status tri_device_adopt(
 /* Gives back what adopt made; where bytes are used in place, nothing. */
 void tri_device_release(tri_device *device, void *memory);
 
+/* Machine code by key, copied, for launches to find (CUDA: a cubin; elsewhere ignored).  A key that
+ * is there stays. */
+tri_status tri_device_add_code(
+    tri_device *device, const char *key, const uint8_t *code, tri_error *err);
+
 /* Prepares a list (CUDA: a graph later); addresses in it must stay.  Never on the step path. */
 typedef struct tri_capture tri_capture;
 tri_status tri_device_capture(
@@ -79,6 +97,8 @@ void tri_capture_destroy(tri_capture *capture);
 /* Enqueues the step; its bytes are copied.  A second submit before complete queues behind. */
 tri_status tri_device_submit(tri_capture *capture, const tri_step *step, tri_error *err);
 tri_status tri_device_complete(tri_capture *capture, tri_error *err);
+/* What the last completed step left in the list's results, until the next complete. */
+const void *tri_capture_results(const tri_capture *capture);
 /* Per launch, nanoseconds summed since the last reset; profile mode only.  NULL: not on. */
 void tri_device_set_profile(tri_capture *capture, int64_t *nanoseconds);
 

@@ -11,13 +11,16 @@ typedef struct tri_device_ops {
     tri_status (*alloc)(tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
     void (*free)(tri_device *device, void *memory);
     void (*synchronize)(tri_device *device); /* returns when nothing submitted is running */
-    /* NULL: device memory is the host's own. */
+    /* NULL, this and those up to adopt: device memory is the host's own. */
+    tri_status (*alloc_shared)(tri_device *device, int64_t n_bytes, void **memory, tri_error *err);
     tri_status (*upload)(
         tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
     tri_status (*download)(
         tri_device *device, void *to, const void *from, int64_t n_bytes, tri_error *err);
     tri_status (*adopt)(
         tri_device *device, const void *from, int64_t n_bytes, void **memory, tri_error *err);
+    tri_status (*add_code)(
+        tri_device *device, const char *key, const uint8_t *code, tri_error *err); /* may be NULL */
     tri_status (*capture)(
         tri_device *device, const tri_launch_list *list, tri_capture **capture, tri_error *err);
     void (*capture_destroy)(tri_capture *capture);
@@ -36,6 +39,7 @@ struct tri_device {
 
 struct tri_capture {
     tri_device *device;
+    const void *results; /* of the last completed step */
 };
 
 tri_status tri_cpu_device_create(
@@ -44,6 +48,7 @@ tri_status tri_cuda_device_create(
     tri_device **device, const tri_device_options *options, tri_error *err);
 tri_status tri_null_device_create(
     tri_device **device, const tri_device_options *options, tri_error *err);
+bool tri_cuda_device_probe(int32_t index, tri_plugin_device *facts, char arch[16]);
 
 /* Pages of the host; map_flags are added to mmap's.  Counted in device->counters. */
 tri_status tri_host_alloc(

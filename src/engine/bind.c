@@ -5,7 +5,7 @@
 #include "base/codec.h"
 #include "engine/derive.h"
 #include "engine/recipe.h"
-#include "engine/step_inputs.h"
+#include "kernels/step_inputs.h"
 
 /* An operand that is a stored tensor. */
 struct tri_bound_constant {
@@ -134,9 +134,21 @@ static bool is_logits_input(const tri_value *value) {
            strcmp(tri_node_string(value->node, "name"), "logits") == 0;
 }
 
+/* Which output a value is, or -1. */
+static int32_t output_index(const tri_graph *g, const tri_value *value) {
+    for (int32_t i = 0; i < g->n_outputs; i++) {
+        if (g->outputs[i].value == value) return i;
+    }
+    return -1;
+}
+
 static tri_plugin_tensor activation(
     const tri_bound *bound, const tri_binding *b, const tri_value *value) {
     const tri_placement *p = &bound->memory_plan.placements[value->id];
+    int32_t output = bound->results ? output_index(bound->g, value) : -1;
+    if (output >= 0)
+        return (tri_plugin_tensor){
+            bound->results + output * bound->result_bytes, p->row_stride_bytes};
     if (is_logits_input(value)) return (tri_plugin_tensor){b->logits, b->logits_stride_bytes};
     TRI_ASSERT(p->offset_bytes >= 0);
     return (tri_plugin_tensor){bound->memory + p->offset_bytes, p->row_stride_bytes};
@@ -230,18 +242,21 @@ static tri_status bind_inputs(tri_bound *bound, const tri_binding *b, tri_error 
     tri_step_input kind;
     if (!inputs || !outputs) return no_memory(err);
     for (const tri_node *node = bound->g->first; node; node = node->next) {
-        if (!tri_step_input_kind(node, &kind)) continue;
+        if (node->op != TRI_OP_INPUT || !tri_step_input_of(tri_node_string(node, "name"), &kind))
+            continue;
         if (inputs->n == TRI_MAX_STEP_INPUTS)
             return TRI_FAIL(err, TRI_E_FORMAT, "the graph has an input twice");
         outputs[inputs->n] = activation(bound, b, node->results[0]);
         inputs->kinds[inputs->n++] = kind;
     }
     if (inputs->n == 0) return TRI_OK;
-    bound->launches[bound->n_launches++] = (tri_launch){.kernel = &tri_step_inputs_kernel,
-        .state = inputs,
-        .outputs = outputs,
-        .n_outputs = inputs->n,
-        .name = "inputs"};
+    inputs->sampled = b->sampled;
+    bound->launches[bound->n_launches++] =
+        (tri_launch){.kernel = tri_step_inputs_kernel_for(tri_device_facts(b->device)->kind),
+            .state = inputs,
+            .outputs = outputs,
+            .n_outputs = inputs->n,
+            .name = "inputs"};
     return TRI_OK;
 }
 
@@ -306,6 +321,12 @@ static tri_status index_stored(tri_map *index, const tri_rank *rank, tri_error *
     return TRI_OK;
 }
 
+tri_plugin_tensor tri_bound_output(const tri_bound *bound, const char *name) {
+    const tri_value *value = tri_graph_output(bound->g, name);
+    TRI_ASSERT(value);
+    return activation(bound, NULL, value);
+}
+
 tri_status tri_bind(tri_bound *bound, const tri_binding *binding, const tri_pick *picks,
     int32_t n_picks, tri_error *err) {
     const tri_rank *rank = &binding->engine->ranks[binding->rank];
@@ -320,19 +341,14 @@ tri_status tri_bind(tri_bound *bound, const tri_binding *binding, const tri_pick
     for (int32_t i = 0; i < n_picks && !rc; i++) {
         rc = bind_launch(bound, binding, &index, &picks[i], bound->n_launches, err);
     }
-    if (!rc) rc = tri_bind_weights(bound, binding->device, rank, binding->weights, err);
+    if (!rc) tri_bind_weights(bound, binding->weights);
     tri_map_deinit(&index);
     return rc;
 }
 
-tri_status tri_bind_weights(tri_bound *bound, tri_device *device, const tri_rank *rank,
-    const tri_weight_set *weights, tri_error *err) {
-    for (int32_t i = 0; i < bound->n_constants; i++) {
-        const struct tri_bound_constant *c = &bound->constants[i];
-        TRI_TRY(tri_device_adopt(device, weights->data[c->stored], rank->stored_bytes[c->stored],
-            &c->tensor->data, err));
-    }
-    return TRI_OK;
+void tri_bind_weights(tri_bound *bound, void *const *weights) {
+    for (int32_t i = 0; i < bound->n_constants; i++)
+        bound->constants[i].tensor->data = weights[bound->constants[i].stored];
 }
 
 void tri_bound_deinit(tri_bound *bound) {

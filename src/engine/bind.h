@@ -10,6 +10,9 @@ typedef struct tri_bound {
     const tri_graph *g;
     tri_memory_plan memory_plan;
     uint8_t *memory; /* activations */
+    uint8_t
+        *results; /* of outputs, result_bytes each, where the host reads them; NULL: in memory */
+    int64_t result_bytes;
     tri_launch *launches;
     const tri_plugin_desc **descs; /* NULL: our own copying of step inputs */
     int32_t n_launches;
@@ -25,8 +28,10 @@ typedef struct tri_binding {
     tri_device *device;
     const tri_plan_limits *limits;
     tri_arena *arena;
-    const tri_weight_set *weights;
+    const int32_t *sampled; /* where sampled tokens are, for the next step's; NULL: elsewhere */
+    void *const *weights;   /* on the device, by stored tensor */
     uint8_t *const *group_memory; /* by the rank's own group number */
+
     /* Of a sampling graph: where the logits are. */
     uint8_t *logits;
     int64_t logits_stride_bytes;
@@ -38,9 +43,10 @@ tri_status tri_bind_measure(tri_bound *bound, const tri_binding *binding, const 
 /* After tri_bind_measure and with bound->memory set: makes the kernels' states and all launches. */
 tri_status tri_bind(tri_bound *bound, const tri_binding *binding, const tri_pick *picks,
     int32_t n_picks, tri_error *err);
-/* Points constants at another set; captures made before must be made again. */
-tri_status tri_bind_weights(tri_bound *bound, tri_device *device, const tri_rank *rank,
-    const tri_weight_set *weights, tri_error *err);
+/* Where an output is, once there is memory. */
+tri_plugin_tensor tri_bound_output(const tri_bound *bound, const char *name);
+/* Points constants at weights elsewhere; captures made before must be made again. */
+void tri_bind_weights(tri_bound *bound, void *const *weights);
 void tri_bound_deinit(tri_bound *bound); /* states of kernels */
 
 /* Bytes of one cache or state of a graph for n blocks or slots; -1: over 2^63. */

@@ -1,5 +1,6 @@
 #include "engine/build.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 /* One build, from checked options to a directory. */
 typedef struct building {
     const tri_build_options *options;
+    tri_engine_target target;
     tri_engine_spec spec;
     tri_engine_config config;
     const tri_model_config *model; /* NULL: a graph of the caller's */
@@ -49,22 +51,29 @@ static void building_deinit(building *b) {
     tri_plugin_set_close(&b->plugins);
 }
 
-/* An engine's instruction set is what its kernels may need, not all that the machine has. */
+/* A CPU engine's instruction set is what its kernels may need, not all that the machine has. */
 static tri_status settle_isa(building *b, tri_error *err) {
-    const char *most = tri_isa_of(b->spec.isa);
-    const char *used = tri_kernels_isa(b->plugins.kernels, most);
-    if (b->options->cpu_isa && strcmp(used, most) != 0)
-        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
-            "cpu_isa is '%s', which no kernel here uses; %s is the most that can be",
-            b->options->cpu_isa, tri_isa_shown(used));
-    b->spec.isa = tri_isa_shown(used);
-    b->facts = tri_target_facts(used);
+    if (strcmp(b->target.kind, "cuda") != 0) {
+        const char *most = b->target.arch;
+        const char *used = tri_kernels_isa(b->plugins.kernels, most);
+        if (b->options->cpu_isa && strcmp(used, most) != 0)
+            return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+                "cpu_isa is '%s', which no kernel here uses; %s is the most that can be",
+                b->options->cpu_isa, tri_isa_shown(used));
+        (void)snprintf(b->target.arch, sizeof b->target.arch, "%s", used);
+    } else if (b->options->cpu_isa) {
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "cpu_isa is '%s', but the target is %s",
+            b->options->cpu_isa, b->options->target);
+    }
+    b->spec.isa = tri_isa_shown(b->target.arch);
+    b->facts = tri_target_facts(b->target.kind, b->target.arch);
     return TRI_OK;
 }
 
+/* b stays where it is: the spec points into it. */
 static tri_status building_init(building *b, const tri_build_options *options, tri_error *err) {
     *b = (building){.options = options};
-    TRI_TRY(tri_spec_from_options(&b->spec, options, tri_machine_isa(), err));
+    TRI_TRY(tri_spec_from_options(&b->spec, options, &b->target, err));
     b->report = (tri_build_report){.progress = options->progress, .user = options->progress_user};
     tri_status rc = tri_plugin_set_open(&b->plugins, options->plugins, options->n_plugins, err);
     if (!rc) rc = settle_isa(b, err);
@@ -122,6 +131,13 @@ static tri_status open_source(building *b, tri_source **source, tri_error *err) 
     return tri_source_for(source, o->model_dir, &spec, o->dummy_weights, err);
 }
 
+/* What becomes of `auto` where the target's kernels take no blocks. */
+static void settle_weights(building *b, bool blocks) {
+    tri_precision *p = &b->spec.precision;
+    if (strcmp(b->target.kind, "cuda") == 0 && blocks && p->weights == TRI_N_DTYPES)
+        p->weights = TRI_BF16;
+}
+
 static void take_model(building *b, const tri_source *source) {
     const tri_model_config *model = tri_source_config(source);
     tri_engine_spec *spec = &b->spec;
@@ -130,6 +146,7 @@ static void take_model(building *b, const tri_source *source) {
     tri_engine_config_from_model(&b->config, model);
     spec->tp_size = model->mapping.tp_size;
     spec->pp_size = model->mapping.pp_size;
+    settle_weights(b, blocks);
     spec->precision.kv = kv_dtype_for(&spec->precision, model->dtype, blocks);
     int64_t longest = model->max_position_embeddings > 0 ? model->max_position_embeddings : 2048;
     if (spec->max_seq_len == 0) spec->max_seq_len = longest;
@@ -159,8 +176,13 @@ static tri_status write_rank(building *b, const char *dir, int32_t rank, const t
     tri_status (*after)(void *, const char *, int64_t, tri_error *), void *user, tri_error *err) {
     tri_arena arena;
     tri_arena_init(&arena, 0);
-    const tri_rank_writing writing = {
-        .plugins = &b->plugins, .supply = supply, .team = b->team, .after = after, .user = user};
+    const tri_rank_writing writing = {.plugins = &b->plugins,
+        .select = &b->select,
+        .strip_code = b->options->strip_code,
+        .supply = supply,
+        .team = b->team,
+        .after = after,
+        .user = user};
     const char *path = tri_rank_path(&arena, dir, rank);
     tri_status rc = TRI_OK;
     if (!path) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
@@ -259,6 +281,7 @@ static void take_graph(building *b, const tri_graph *graph) {
         blocks = blocks || d >= TRI_Q4_0;
         if (d == TRI_F32 || d == TRI_F16 || d == TRI_BF16) dtype = d;
     }
+    settle_weights(b, blocks);
     spec->precision.kv = kv_dtype_for(&spec->precision, dtype, blocks);
     if (graph->n_groups > 0 && graph->groups[0].tokens_per_block > 0)
         spec->tokens_per_block = graph->groups[0].tokens_per_block;

@@ -4,15 +4,11 @@
 
 #include "engine/config.h"
 #include "engine/rank.h"
+#include "engine/target.h"
 #include "models/source.h"
 
-/* Facts of a CPU target for choosing kernels, without a device: isa "" or "avx2"... */
-tri_plugin_device tri_target_facts(const char *isa);
 tri_select tri_select_for(
     const tri_kernels *kernels, const tri_plugin_device *facts, const tri_engine_spec *spec);
-/* What this machine has, in kernels' names. */
-const char *tri_machine_isa(void);
-
 /* Opens a model as engines read it: as it is stored, since casts are steps of derivations; only
  * blocks that a shard would cut are decoded first. */
 tri_status tri_source_for(

@@ -46,6 +46,7 @@ static void add_options(tri_buf *key, const tri_build_options *o) {
     add_i64(key, "max_seq_len", o->max_seq_len);
     add_i64(key, "tokens_per_block", o->tokens_per_block);
     add_i64(key, "strip_plan", o->strip_plan);
+    add_i64(key, "strip_code", o->strip_code);
     add_i64(key, "dummy_weights", o->dummy_weights);
 }
 

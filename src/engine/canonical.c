@@ -1,22 +1,7 @@
-/* canonical.c - a rank's canonical graph from a model, and the facts of a target. */
+/* canonical.c - a rank's canonical graph from a model. */
 #include <string.h>
-#include <unistd.h>
 
-#include "device/cpu/isa.h"
 #include "engine/build.h"
-
-const char *tri_machine_isa(void) {
-    return tri_cpu_isa_name(tri_cpu_isa_detect());
-}
-
-tri_plugin_device tri_target_facts(const char *isa) {
-    long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return (tri_plugin_device){.struct_size = sizeof(tri_plugin_device),
-        .kind = "cpu",
-        .arch = isa,
-        .n_threads = tri_cpu_count(),
-        .l2_bytes = l2 > 0 ? l2 : 512 << 10};
-}
 
 tri_select tri_select_for(
     const tri_kernels *kernels, const tri_plugin_device *facts, const tri_engine_spec *spec) {

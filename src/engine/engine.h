@@ -28,9 +28,13 @@ struct tri_engine {
     tri_engine_config config;
     tri_engine_spec spec; /* rank 0's */
     tri_plugin_set plugins;
-    tri_plugin_device facts; /* of what kernels were chosen for */
+    tri_engine_target target; /* what kernels were chosen for; of a null device too */
+    tri_plugin_device facts;  /* of it */
     tri_select select;
     bool null_device;
+    bool dummy_weights;   /* a stripped engine may run on random ones */
+    bool trust_code;      /* machine code in its files may run */
+    const char *code_dir; /* where compiled kernels are kept; NULL: nowhere */
     tri_rank *ranks;
     int32_t n_ranks;
 

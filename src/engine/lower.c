@@ -14,6 +14,8 @@ tri_status tri_lower(
     tri_target target = tri_select_target(select);
     TRI_TRY(verified(g, "precision", tri_pass_precision(g, precision, err), err));
     TRI_TRY(verified(g, "fuse", tri_pass_fuse(g, err), err));
+    if (strcmp(select->device->kind, "cuda") == 0)
+        TRI_TRY(verified(g, "narrow", tri_pass_narrow(g, err), err));
     return verified(g, "layout", tri_pass_layout(g, &target, err), err);
 }
 
@@ -32,7 +34,7 @@ static tri_value *append(tri_graph *s, tri_op op, tri_value *a, tri_value *b) {
 }
 
 tri_status tri_sample_graph_create(
-    tri_graph **sample, const tri_graph *g, int64_t vocab_size, tri_error *err) {
+    tri_graph **sample, const tri_graph *g, int64_t vocab_size, bool fused, tri_error *err) {
     tri_graph *s = NULL;
     if (g->n_groups == TRI_MAX_GROUPS)
         return TRI_FAIL(err, TRI_E_LIMIT,
@@ -51,9 +53,13 @@ tri_status tri_sample_graph_create(
     tri_value *counts = tri_node_create(s, NULL, TRI_OP_COUNTS, NULL, 0, attrs, 2)->results[0];
     counts = append(s, TRI_OP_COUNT_TOKENS, tri_input_tokens(s), counts);
     tri_value *logits = tri_input_logits(s, vocab_size);
-    logits = append(s, TRI_OP_PENALTIES, logits, counts);
-    logits = append(s, TRI_OP_MASK, logits, NULL);
-    tri_node *node = tri_node_create(s, NULL, TRI_OP_SAMPLE, &logits, 1, NULL, 0);
+    if (!fused) {
+        logits = append(s, TRI_OP_PENALTIES, logits, counts);
+        logits = append(s, TRI_OP_MASK, logits, NULL);
+    }
+    tri_value *operands[] = {logits, fused ? counts : NULL};
+    const tri_attr masked[] = {TRI_AI("masked", 1)};
+    tri_node *node = tri_node_create(s, NULL, TRI_OP_SAMPLE, operands, 2, masked, fused ? 1 : 0);
     tri_graph_set_output(s, "tokens", node->results[0]);
     tri_graph_set_output(s, "logprobs", node->results[1]);
     tri_status rc = tri_graph_finish(s, err);

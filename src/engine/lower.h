@@ -16,9 +16,10 @@ tri_status tri_lower(
 
 /* The sampling of a graph's logits, a graph of its own since its launches may wait for masks that
  * are filled late: counts, penalties, mask, sample.  Its groups are g's and one more, which it
- * adds: the token counts of each sequence.  Outputs "tokens" and "logprobs". */
+ * adds: the token counts of each sequence.  fused: penalties and mask are done by sample itself, as
+ * it reads the logits.  Outputs "tokens" and "logprobs". */
 tri_status tri_sample_graph_create(
-    tri_graph **sample, const tri_graph *g, int64_t vocab_size, tri_error *err);
+    tri_graph **sample, const tri_graph *g, int64_t vocab_size, bool fused, tri_error *err);
 
 /* The value of an output, or NULL. */
 const tri_value *tri_graph_output(const tri_graph *g, const char *name);

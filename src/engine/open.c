@@ -136,37 +136,39 @@ static tri_status share_files(tri_engine *e, tri_error *err) {
 
 /* ---- opening ---- */
 
-static const char *lesser_isa(const char *a, const char *b) {
-    return tri_isa_within(a, b) ? a : b;
-}
-
-/* What the engine was built for, as far as this machine has it; another when the caller says so. */
-static tri_status choose_isa(const tri_engine *e, const tri_engine_options *options,
-    const char *built_for, const char **isa, tri_error *err) {
-    const char *asked = options->cpu_isa ? tri_isa_of(options->cpu_isa) : built_for;
-    if (!tri_isa_within(asked, "amx"))
-        return TRI_FAIL(err, TRI_E_ARGUMENT,
-            "instruction set '%s' is unknown; generic, avx2, avx512 and amx can be",
-            tri_isa_shown(asked));
-    *isa = e->null_device ? asked : lesser_isa(asked, tri_machine_isa());
+/* What this machine runs of what the engine was built for; another CPU when the caller says so. */
+static tri_status choose_target(const tri_engine *e, const tri_engine_options *options,
+    const tri_engine_target *built_for, tri_engine_target *target, tri_error *err) {
+    *target = *built_for;
+    bool gpu = strcmp(built_for->kind, "cuda") == 0;
+    if (options->cpu_isa && !gpu) {
+        TRI_TRY(tri_target_check("cpu", tri_isa_of(options->cpu_isa), err));
+        (void)snprintf(target->arch, sizeof target->arch, "%s", tri_isa_of(options->cpu_isa));
+    }
+    if (e->null_device) return TRI_OK;
+    if (tri_target_here(target->kind, target->arch, target->arch)) return TRI_OK;
+    if (!options->cache_dir) return TRI_OK; /* the device's own error tells what is missing */
+    target->kind = "cpu";
+    tri_target_here("cpu", tri_machine_isa(), target->arch);
     return TRI_OK;
 }
 
-/* The isa that rank 0's header names, before anything of it is used. */
+/* The target that rank 0's header names, before anything of it is used. */
 static tri_status read_built_for(
-    tri_engine *e, const char *dir, const char **isa, bool *null_target, tri_error *err) {
+    tri_engine *e, const char *dir, tri_engine_target *target, bool *null_target, tri_error *err) {
     tri_engine_file file;
     const char *path = tri_rank_path(&e->arena, dir, 0);
     if (!path) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     TRI_TRY(tri_engine_file_open(&file, path, err));
-    *isa = tri_arena_strdup(&e->arena, tri_isa_of(file.spec.isa));
+    *target = (tri_engine_target){.kind = strcmp(file.spec.target, "cuda") == 0 ? "cuda" : "cpu"};
+    (void)snprintf(target->arch, sizeof target->arch, "%s", tri_isa_of(file.spec.isa));
     *null_target = strcmp(file.spec.target, "null") == 0;
     tri_engine_file_close(&file);
-    return *isa ? TRI_OK : TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    return TRI_OK;
 }
 
-static void choose_for(tri_engine *e, const char *isa) {
-    e->facts = tri_target_facts(isa);
+static void choose_for(tri_engine *e) {
+    e->facts = tri_target_facts(e->target.kind, e->target.arch);
     e->select = (tri_select){.kernels = e->plugins.kernels,
         .device = &e->facts,
         .max_tokens = 1,
@@ -175,18 +177,23 @@ static void choose_for(tri_engine *e, const char *isa) {
 }
 
 static tri_status repack(tri_engine *e, const char *dir, const tri_engine_options *options,
-    const char *built_for, const char *isa, const char *why, tri_error *err) {
-    const char *path = NULL;
+    const tri_engine_target *built_for, const char *why, tri_error *err) {
+    const char *path = NULL, *built = tri_isa_shown(built_for->arch);
+    const char *here = tri_isa_shown(e->target.arch);
+    if (strcmp(e->target.kind, "cuda") == 0)
+        return TRI_FAIL(
+            err, TRI_E_UNSUPPORTED, "built for %s, it cannot run on %s (%s)", built, here, why);
     if (!options->cache_dir)
         return TRI_FAIL(err, TRI_E_UNSUPPORTED,
             "built for %s, to run on %s it must be packed again (%s), and no cache directory was "
             "given for that: build it with --cpu_isa %s",
-            tri_isa_shown(built_for), tri_isa_shown(isa), why, tri_isa_shown(isa));
+            built, here, why, here);
     close_ranks(e);
     bool made = false;
-    TRI_TRY(tri_repack(dir, options->cache_dir, isa, &e->plugins, &e->arena, &path, &made, err));
-    e->repacked = tri_arena_printf(&e->arena, "built for %s, packed again for %s into %s",
-        tri_isa_shown(built_for), tri_isa_shown(isa), path);
+    TRI_TRY(tri_repack(
+        dir, options->cache_dir, e->target.arch, &e->plugins, &e->arena, &path, &made, err));
+    e->repacked =
+        tri_arena_printf(&e->arena, "built for %s, packed again for %s into %s", built, here, path);
     char misfit[512];
     TRI_TRY(open_ranks(e, path, misfit, sizeof misfit, options->verify_weights, err));
     if (misfit[0]) return TRI_FAIL(err, TRI_E_INTERNAL, "packed again, and yet: %s", misfit);
@@ -198,7 +205,7 @@ static tri_status repack(tri_engine *e, const char *dir, const tri_engine_option
 
 static tri_status open_dir(
     tri_engine *e, const char *dir, const tri_engine_options *options, tri_error *err) {
-    const char *built_for, *isa;
+    tri_engine_target built_for;
     bool null_target;
     char misfit[512];
     pthread_mutex_init(&e->lock, NULL); /* cannot fail with no attributes here */
@@ -209,21 +216,30 @@ static tri_status open_dir(
     TRI_TRY(tri_engine_config_read(&e->config, dir, &e->arena, err));
     TRI_TRY(read_built_for(e, dir, &built_for, &null_target, err));
     e->null_device = options->null_device || null_target;
-    TRI_TRY(choose_isa(e, options, built_for, &isa, err));
+    e->trust_code = options->trust_engine_code;
+    e->dummy_weights = options->dummy_weights;
+    if (options->cache_dir) {
+        e->code_dir = tri_arena_printf(&e->arena, "%s/code", options->cache_dir);
+        if (!e->code_dir) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    }
+    TRI_TRY(choose_target(e, options, &built_for, &e->target, err));
     TRI_TRY(tri_plugin_set_open(&e->plugins, options->plugins, options->n_plugins, err));
-    choose_for(e, isa);
+    choose_for(e);
     e->ranks =
         TRI_NEW_N(&e->arena, tri_rank, (size_t)e->config.tp_size * (size_t)e->config.pp_size);
     if (!e->ranks) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     TRI_TRY(open_ranks(e, dir, misfit, sizeof misfit, options->verify_weights, err));
-    bool asked = options->cpu_isa && strcmp(isa, built_for) != 0;
+    bool other_kind = strcmp(e->target.kind, built_for.kind) != 0;
+    bool asked = options->cpu_isa && !other_kind && strcmp(e->target.arch, built_for.arch) != 0;
     if (asked && !misfit[0]) (void)snprintf(misfit, sizeof misfit, "as asked");
+    if (other_kind) (void)snprintf(misfit, sizeof misfit, "this machine has no CUDA device");
     if (misfit[0])
-        TRI_TRY(repack(e, dir, options, built_for, isa, misfit, err));
+        TRI_TRY(repack(e, dir, options, &built_for, misfit, err));
     else if (e->ranks[0].other_numerics)
         tri_log(TRI_LOG_INFO, "engine",
             "dir=%s what=\"built for %s, runs on %s: the same weights, other sums\" first=\"%s\"",
-            dir, tri_isa_shown(built_for), tri_isa_shown(isa), e->ranks[0].other_numerics);
+            dir, tri_isa_shown(built_for.arch), tri_isa_shown(e->target.arch),
+            e->ranks[0].other_numerics);
     TRI_TRY(join_groups(e, err));
     return share_files(e, err);
 }
@@ -263,7 +279,7 @@ void tri_engine_get_info(const tri_engine *engine, tri_engine_info *info) {
     const tri_engine *e = engine;
     const tri_rank *last = &e->ranks[e->n_ranks - 1];
     *info = (tri_engine_info){.architecture = e->config.architecture,
-        .target = e->null_device ? "null" : "cpu",
+        .target = e->null_device ? "null" : e->target.kind,
         .isa = tri_isa_shown(e->facts.arch),
         .dir = e->dir,
         .repacked = e->repacked,
@@ -286,6 +302,6 @@ void tri_engine_get_info(const tri_engine *engine, tri_engine_info *info) {
     tri_engine *guarded = (tri_engine *)(uintptr_t)engine; /* the lock alone */
     pthread_mutex_lock(&guarded->lock);
     info->generation = e->generation;
-    info->stripped = e->spec.stripped && e->generation == 0;
+    info->stripped = e->spec.stripped && e->generation == 0 && !e->dummy_weights;
     pthread_mutex_unlock(&guarded->lock);
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "engine/bind.h"
+#include "engine/code.h"
+#include "engine/dummy.h"
 
 enum { MAX_ROWS = 1 << 20, MAX_TOKENS = 1 << 24, MASK_BITS = 32 };
 
@@ -31,9 +33,11 @@ struct tri_plan {
     uint32_t *masks;
     int32_t n_mask_slots;
     tri_weight_set *weights;
+    void **placed; /* the weights on the device, by stored tensor */
     int64_t generation;
     int32_t n_in_flight;
-    float *dense_logits; /* when the graph's are not */
+    float *host_logits; /* when the graph's are elsewhere, or not dense */
+    bool has_host_logits;
     tri_plugin_tensor logits, tokens, logprobs;
     tri_plugin_extents extents; /* of the last submitted step */
 };
@@ -108,9 +112,61 @@ static tri_status reserve_masks(tri_plan *p, tri_error *err) {
     void *memory;
     p->n_mask_slots =
         p->limits.max_rows > p->limits.max_sequences ? p->limits.max_rows : p->limits.max_sequences;
-    TRI_TRY(reserve(p, "masks", words * p->n_mask_slots * (int64_t)sizeof *p->masks, &memory, err));
+    int64_t n_bytes = words * p->n_mask_slots * (int64_t)sizeof *p->masks;
+    TRI_TRY(tri_device_alloc_shared(p->device, n_bytes, &memory, err));
     p->masks = memory;
     return TRI_OK;
+}
+
+/* Tokens and their logprobs, which the host gets after each step and the next step may take from
+ * here. */
+static tri_status reserve_results(tri_plan *p, tri_error *err) {
+    enum { ALIGN = 64 };
+    tri_bound *sample = &p->sample.bound;
+    int64_t n_bytes = (p->limits.max_rows * (int64_t)sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
+    void *memory;
+    TRI_TRY(reserve(p, "results", n_bytes * p->rank->sample->n_outputs, &memory, err));
+    sample->results = memory;
+    sample->result_bytes = n_bytes;
+    return TRI_OK;
+}
+
+/* ---- weights ---- */
+
+/* One copy of each on the device, or where they are mapped. */
+static tri_status place_weights(tri_plan *p, const tri_weight_set *set, tri_error *err) {
+    const tri_rank *r = p->rank;
+    p->placed = TRI_NEW_N(&p->arena, void *, r->n_stored + 1);
+    if (!p->placed) return TRI_FAIL(err, TRI_E_MEMORY, "weights: out of memory");
+    for (int32_t i = 0; i < r->n_stored; i++) {
+        tri_status rc =
+            tri_device_adopt(p->device, set->data[i], r->stored_bytes[i], &p->placed[i], err);
+        if (rc) {
+            tri_error_context(err, "%s", r->stored[i].name);
+            return rc;
+        }
+    }
+    return TRI_OK;
+}
+
+/* Others in their place: addresses change only where weights are used where they are mapped. */
+static tri_status replace_weights(tri_plan *p, const tri_weight_set *set, tri_error *err) {
+    const tri_rank *r = p->rank;
+    for (int32_t i = 0; i < r->n_stored; i++) {
+        if (tri_device_is_host(p->device))
+            TRI_TRY(
+                tri_device_adopt(p->device, set->data[i], r->stored_bytes[i], &p->placed[i], err));
+        else
+            TRI_TRY(
+                tri_device_upload(p->device, p->placed[i], set->data[i], r->stored_bytes[i], err));
+    }
+    tri_bind_weights(&p->forward.bound, p->placed);
+    return TRI_OK;
+}
+
+static void release_weights(tri_plan *p) {
+    for (int32_t i = 0; p->placed && i < p->rank->n_stored; i++)
+        tri_device_release(p->device, p->placed[i]);
 }
 
 /* ---- making ---- */
@@ -121,15 +177,10 @@ static tri_binding binding_of(tri_plan *p) {
         .device = p->device,
         .limits = &p->limits,
         .arena = &p->arena,
-        .weights = p->weights,
+        .weights = p->placed,
+        .sampled =
+            p->sample.bound.results ? tri_bound_output(&p->sample.bound, "tokens").data : NULL,
         .group_memory = p->group_memory};
-}
-
-static tri_plugin_tensor output_of(const tri_bound *bound, const char *name) {
-    const tri_value *value = tri_graph_output(bound->g, name);
-    TRI_ASSERT(value);
-    const tri_placement *place = &bound->memory_plan.placements[value->id];
-    return (tri_plugin_tensor){bound->memory + place->offset_bytes, place->row_stride_bytes};
 }
 
 static tri_status measure(tri_plan *p, tri_error *err) {
@@ -151,6 +202,7 @@ static tri_status measure(tri_plan *p, tri_error *err) {
     TRI_TRY(reserve(p, "sampling", p->sample.bound.memory_plan.total_bytes, &memory, err));
     p->sample.bound.memory = memory;
     TRI_TRY(reserve_groups(p, r->sample, r->graph->n_groups, err));
+    TRI_TRY(reserve_results(p, err));
     return reserve_masks(p, err);
 }
 
@@ -162,7 +214,10 @@ static tri_status capture(tri_plan *p, plan_list *list, tri_error *err) {
         .max_step_bytes = tri_step_bytes(&p->shape),
         .masks = p->masks,
         .n_mask_slots = p->masks ? p->n_mask_slots : 0,
-        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS};
+        .mask_stride_words = ((int64_t)p->vocab_size + MASK_BITS - 1) / MASK_BITS,
+        .results = list->bound.results,
+        .n_result_bytes =
+            list->bound.results ? list->bound.result_bytes * list->bound.g->n_outputs : 0};
     tri_capture *made = NULL;
     TRI_TRY(tri_device_capture(p->device, &launches, &made, err));
     tri_capture_destroy(list->capture);
@@ -173,33 +228,71 @@ static tri_status capture(tri_plan *p, plan_list *list, tri_error *err) {
 
 static tri_status bind_sample(tri_plan *p, tri_error *err) {
     tri_binding b = binding_of(p);
-    p->logits = output_of(&p->forward.bound, "logits");
+    p->logits = tri_bound_output(&p->forward.bound, "logits");
     b.logits = p->logits.data;
     b.logits_stride_bytes = p->logits.row_stride_bytes;
     TRI_TRY(tri_bind(&p->sample.bound, &b, p->rank->sampling, p->rank->n_sampling, err));
-    p->tokens = output_of(&p->sample.bound, "tokens");
-    p->logprobs = output_of(&p->sample.bound, "logprobs");
-    if (p->logits.row_stride_bytes != p->vocab_size * (int64_t)sizeof(float)) {
-        p->dense_logits =
-            calloc((size_t)p->limits.max_rows * (size_t)p->vocab_size, sizeof *p->dense_logits);
-        if (!p->dense_logits) return TRI_FAIL(err, TRI_E_MEMORY, "logits: out of memory");
-    }
-    return capture(p, &p->sample, err);
+    p->tokens = tri_bound_output(&p->sample.bound, "tokens");
+    p->logprobs = tri_bound_output(&p->sample.bound, "logprobs");
+    return TRI_OK;
 }
+
+/* ---- code ---- */
+
+static tri_status add_code(tri_code *code, const tri_bound *bound, tri_error *err) {
+    for (int32_t i = 0; i < bound->n_launches; i++) {
+        const tri_launch *l = &bound->launches[i];
+        TRI_TRY(tri_code_add(code, l->kernel, l->state, err));
+    }
+    return TRI_OK;
+}
+
+/* Machine code of all launches onto a GPU: the engine's own where it is trusted, the cache's, or
+ * compiled now on all cores. */
+static tri_status load_code(tri_plan *p, tri_error *err) {
+    const tri_plugin_device *facts = tri_device_facts(p->device);
+    if (strcmp(facts->kind, "cuda") != 0) return TRI_OK;
+    tri_team *team = NULL;
+    tri_code code;
+    tri_code_init(&code, facts->arch);
+    tri_status rc = add_code(&code, &p->forward.bound, err);
+    if (!rc && p->has_sample) rc = add_code(&code, &p->sample.bound, err);
+    if (!rc) rc = tri_team_create(&team, 0, err);
+    if (!rc && p->engine->trust_code && p->rank->has_file) tri_code_take(&code, &p->rank->file);
+    if (!rc) rc = tri_code_make(&code, p->engine->code_dir, team, err);
+    if (!rc) rc = tri_code_load(&code, p->device, err);
+    tri_team_destroy(team);
+    tri_code_deinit(&code);
+    return rc;
+}
+
+/* ---- all of it ---- */
 
 static tri_status make(tri_plan *p, tri_error *err) {
     tri_binding b;
     p->weights = tri_engine_take_weights(p->engine, p->rank_index, &p->generation);
-    if (p->rank->n_stored > 0 && !p->weights->data[0])
+    if (p->rank->n_stored > 0 && !p->weights->data[0] && !p->engine->dummy_weights)
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "its weights were left out (strip_plan): fill them in with trireme refit");
     if (p->rank->has_file)
         tri_file_map_will_need(&p->rank->file.file.map, 0, p->rank->file.file.map.n_bytes);
+    TRI_TRY(place_weights(p, p->weights, err));
     TRI_TRY(measure(p, err));
     b = binding_of(p);
     TRI_TRY(tri_bind(&p->forward.bound, &b, p->rank->forward, p->rank->n_forward, err));
+    if (p->has_sample) TRI_TRY(bind_sample(p, err));
+    TRI_TRY(load_code(p, err));
     TRI_TRY(capture(p, &p->forward, err));
-    return p->has_sample ? bind_sample(p, err) : TRI_OK;
+    return p->has_sample ? capture(p, &p->sample, err) : TRI_OK;
+}
+
+tri_status tri_engine_device(tri_device **device, const tri_engine *engine, int32_t rank,
+    int32_t n_threads, tri_error *err) {
+    const tri_device_options options = {.kind = engine->null_device ? "null" : engine->target.kind,
+        .n_threads = n_threads,
+        .isa = strcmp(engine->target.kind, "cuda") == 0 ? NULL : tri_isa_shown(engine->target.arch),
+        .index = rank};
+    return tri_device_create(device, &options, err);
 }
 
 tri_status tri_plan_create(tri_plan **plan, tri_engine *engine, int32_t rank, tri_device *device,
@@ -249,8 +342,10 @@ void tri_plan_destroy(tri_plan *plan) {
         tri_device_free(plan->device, plan->group_memory[i]);
     tri_device_free(plan->device, plan->workspace);
     tri_device_free(plan->device, plan->masks);
+    tri_device_free(plan->device, plan->sample.bound.results);
+    release_weights(plan);
     tri_weight_set_unref(plan->engine, plan->weights);
-    free(plan->dense_logits);
+    free(plan->host_logits);
     tri_arena_deinit(&plan->arena);
     free(plan);
 }
@@ -258,6 +353,10 @@ void tri_plan_destroy(tri_plan *plan) {
 /* ---- running ---- */
 
 static tri_status check_step(const tri_plan *p, const tri_step *step, tri_error *err) {
+    if (step->n_rows_before > 0 && (!p->has_sample || step->n_rows_before > p->extents.n_rows))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "the step takes tokens from %" PRId32 " rows of the one before, which had %" PRId32,
+            step->n_rows_before, p->has_sample ? p->extents.n_rows : 0);
     if (step->n_tokens > p->limits.max_tokens || step->n_sequences > p->limits.max_sequences ||
         step->n_rows > p->limits.max_rows || step->n_groups != p->engine->n_groups)
         return TRI_FAIL(err, TRI_E_LIMIT,
@@ -291,13 +390,6 @@ tri_status tri_plan_submit(tri_plan *plan, const tri_step *step, tri_error *err)
     return TRI_OK;
 }
 
-static void gather_logits(tri_plan *p) {
-    const uint8_t *from = p->logits.data;
-    for (int32_t r = 0; r < p->extents.n_rows; r++)
-        memcpy(p->dense_logits + (int64_t)r * p->vocab_size, from + r * p->logits.row_stride_bytes,
-            (size_t)p->vocab_size * sizeof(float));
-}
-
 tri_status tri_plan_complete(tri_plan *plan, tri_error *err) {
     if (plan->n_in_flight == 0)
         return TRI_FAIL(err, TRI_E_ARGUMENT, "complete without a submitted step");
@@ -307,20 +399,54 @@ tri_status tri_plan_complete(tri_plan *plan, tri_error *err) {
         tri_status sampled = tri_device_complete(plan->sample.capture, rc ? NULL : err);
         if (!rc) rc = sampled;
     }
-    if (!rc && plan->dense_logits) gather_logits(plan);
+    plan->has_host_logits = false;
     return rc;
 }
 
+/* The host's copy of a result. */
+static const void *result_of(const tri_plan *p, const tri_plugin_tensor *result) {
+    const uint8_t *host = tri_capture_results(p->sample.capture);
+    return host + ((const uint8_t *)result->data - p->sample.bound.results);
+}
+
 const int32_t *tri_plan_tokens(const tri_plan *plan) {
-    return plan->tokens.data;
+    return result_of(plan, &plan->tokens);
 }
 
 const float *tri_plan_logprobs(const tri_plan *plan) {
-    return plan->logprobs.data;
+    return result_of(plan, &plan->logprobs);
 }
 
-const float *tri_plan_logits(const tri_plan *plan) {
-    return plan->dense_logits ? plan->dense_logits : plan->logits.data;
+/* Row by row where they lie apart. */
+static tri_status gather_logits(tri_plan *p, tri_error *err) {
+    int64_t row_bytes = p->vocab_size * (int64_t)sizeof(float);
+    int64_t n_rows = p->extents.n_rows;
+    if (!p->host_logits) {
+        p->host_logits =
+            calloc((size_t)p->limits.max_rows * (size_t)p->vocab_size, sizeof *p->host_logits);
+        if (!p->host_logits) return TRI_FAIL(err, TRI_E_MEMORY, "logits: out of memory");
+    }
+    if (p->logits.row_stride_bytes == row_bytes)
+        return tri_device_download(
+            p->device, p->host_logits, p->logits.data, n_rows * row_bytes, err);
+    for (int64_t r = 0; r < n_rows; r++) {
+        const uint8_t *from = (const uint8_t *)p->logits.data + r * p->logits.row_stride_bytes;
+        TRI_TRY(tri_device_download(
+            p->device, p->host_logits + r * p->vocab_size, from, row_bytes, err));
+    }
+    return TRI_OK;
+}
+
+tri_status tri_plan_read_logits(tri_plan *plan, const float **logits, tri_error *err) {
+    bool dense = plan->logits.row_stride_bytes == plan->vocab_size * (int64_t)sizeof(float);
+    if (dense && tri_device_is_host(plan->device)) {
+        *logits = plan->logits.data;
+        return TRI_OK;
+    }
+    if (!plan->has_host_logits) TRI_TRY(gather_logits(plan, err));
+    plan->has_host_logits = true;
+    *logits = plan->host_logits;
+    return TRI_OK;
 }
 
 uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot) {
@@ -329,6 +455,14 @@ uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot) {
 }
 
 /* ---- refit ---- */
+
+bool tri_plan_refit_waits(const tri_plan *plan) {
+    tri_engine *e = plan->engine;
+    pthread_mutex_lock(&e->lock);
+    bool waits = e->weights[plan->rank_index] != plan->weights;
+    pthread_mutex_unlock(&e->lock);
+    return waits;
+}
 
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
     int64_t generation;
@@ -340,10 +474,10 @@ tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err) {
         *changed = false;
         return TRI_OK;
     }
-    tri_status rc = tri_bind_weights(&plan->forward.bound, plan->device, plan->rank, set, err);
-    if (!rc) rc = capture(plan, &plan->forward, err);
+    tri_status rc = replace_weights(plan, set, err);
+    if (!rc && tri_device_is_host(plan->device)) rc = capture(plan, &plan->forward, err);
     if (rc) {
-        tri_bind_weights(&plan->forward.bound, plan->device, plan->rank, old, NULL);
+        replace_weights(plan, old, NULL);
         tri_weight_set_unref(plan->engine, set);
         return rc;
     }

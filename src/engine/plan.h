@@ -27,6 +27,10 @@ typedef struct tri_plan_group {
 } tri_plan_group;
 int32_t tri_engine_groups(const tri_engine *engine, tri_plan_group groups[TRI_MAX_GROUPS]);
 
+/* The device that a rank runs on: of the engine's target, of a machine with several the rank's.
+ * n_threads: of a CPU, 0: all. */
+tri_status tri_engine_device(
+    tri_device **device, const tri_engine *engine, int32_t rank, int32_t n_threads, tri_error *err);
 tri_status tri_plan_create(tri_plan **plan, tri_engine *engine, int32_t rank, tri_device *device,
     tri_comm *comm, const tri_plan_limits *limits, tri_error *err);
 void tri_plan_destroy(tri_plan *plan);
@@ -39,12 +43,15 @@ tri_status tri_plan_submit(tri_plan *plan, const tri_step *step, tri_error *err)
 tri_status tri_plan_complete(tri_plan *plan, tri_error *err);
 
 /* Of the last completed step, on the last pipeline stage: host memory, valid until the next submit.
- */
-const int32_t *tri_plan_tokens(const tri_plan *plan);  /* [R] sampled */
-const float *tri_plan_logprobs(const tri_plan *plan);  /* [R] of them */
-const float *tri_plan_logits(const tri_plan *plan);    /* [R, vocab_size], before sampling */
+ * Logits are fetched when they are asked for. */
+const int32_t *tri_plan_tokens(const tri_plan *plan); /* [R] sampled */
+const float *tri_plan_logprobs(const tri_plan *plan); /* [R] of them */
+tri_status tri_plan_read_logits(                      /* [R, vocab_size], before sampling */
+    tri_plan *plan, const float **logits, tri_error *err);
 uint32_t *tri_plan_mask(tri_plan *plan, int32_t slot); /* vocabulary bit mask of a mask slot */
 
+/* Whether tri_plan_take_refit would change anything. */
+bool tri_plan_refit_waits(const tri_plan *plan);
 /* Takes weights staged by tri_engine_refit, between steps. *changed: sequences must be recomputed.
  */
 tri_status tri_plan_take_refit(tri_plan *plan, bool *changed, tri_error *err);

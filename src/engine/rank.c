@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "engine/code.h"
 #include "engine/derive.h"
 #include "engine/plan_text.h"
 
@@ -28,7 +30,8 @@ static tri_status no_memory(tri_error *err) {
 /* ---- what lowering and opening share ---- */
 
 /* From the lowered graph: what is stored, and the sampling graph. */
-static tri_status settle(tri_rank *rank, const tri_plugin_set *plugins, tri_error *err) {
+static tri_status settle(
+    tri_rank *rank, const tri_plugin_set *plugins, const tri_select *select, tri_error *err) {
     TRI_TRY(tri_pass_fold(rank->graph, &rank->arena, &rank->stored, &rank->n_stored, err));
     rank->stored_bytes = TRI_NEW_N(&rank->arena, int64_t, rank->n_stored + 1);
     if (!rank->stored_bytes) return no_memory(err);
@@ -47,7 +50,8 @@ static tri_status settle(tri_rank *rank, const tri_plugin_set *plugins, tri_erro
             "rank %" PRId32 " of %" PRId32 " x %" PRId32 " has %s logits", rank->spec.rank,
             rank->spec.tp_size, rank->spec.pp_size, logits ? "" : "no");
     if (!logits) return TRI_OK;
-    return tri_sample_graph_create(&rank->sample, rank->graph, logits->type.dims[1], err);
+    bool fused = strcmp(select->device->kind, "cuda") == 0; /* sampling in one launch there */
+    return tri_sample_graph_create(&rank->sample, rank->graph, logits->type.dims[1], fused, err);
 }
 
 static tri_status pick_all(tri_rank *rank, const tri_select *select, tri_error *err) {
@@ -72,7 +76,7 @@ tri_status tri_rank_lower(tri_rank *rank, tri_graph *canonical, const tri_engine
         if (!made.canonical.ptr) rc = no_memory(err);
     }
     if (!rc) rc = tri_lower(made.graph, &spec->precision, select, err);
-    if (!rc) rc = settle(&made, plugins, err);
+    if (!rc) rc = settle(&made, plugins, select, err);
     if (!rc) rc = pick_all(&made, select, err);
     tri_buf_deinit(&text);
     if (rc)
@@ -185,7 +189,7 @@ static tri_status read_rank(tri_rank *rank, const tri_plugin_set *plugins, const
     rank->spec = rank->file.spec;
     rank->canonical = rank->file.canonical_graph;
     TRI_TRY(read_graph(rank, plugins, err));
-    TRI_TRY(settle(rank, plugins, err));
+    TRI_TRY(settle(rank, plugins, select, err));
     TRI_TRY(tri_engine_file_match(&rank->file, rank->stored, rank->n_stored, err));
     TRI_TRY(check_bytes(rank, err));
     TRI_TRY(tri_plan_parse(&lists, rank->file.plan, &rank->arena, err));
@@ -292,6 +296,44 @@ static tri_status serialise(const tri_rank *rank, const tri_plugin_set *plugins,
     return TRI_OK;
 }
 
+/* Machine code for a GPU.  Without a compiler the engine brings none, and is compiled when it is
+ * loaded. */
+static tri_status make_code(
+    tri_code *code, const tri_rank *rank, const tri_rank_writing *writing, tri_error *err) {
+    const tri_select *select = writing->select;
+    TRI_TRY(tri_code_add_picks(code, select, rank->graph, rank->forward, rank->n_forward, err));
+    if (rank->sample)
+        TRI_TRY(
+            tri_code_add_picks(code, select, rank->sample, rank->sampling, rank->n_sampling, err));
+    tri_error why = {0};
+    tri_status rc = tri_code_make(code, NULL, writing->team, &why);
+    if (rc == TRI_E_DEVICE) {
+        tri_log(
+            TRI_LOG_WARN, "build", "what=\"no machine code is stored\" why=\"%s\"", why.message);
+        return TRI_OK;
+    }
+    if (rc && err) *err = why;
+    return rc;
+}
+
+static tri_status add_code(
+    tri_engine_contents *contents, const tri_code *code, tri_arena *arena, tri_error *err) {
+    tri_engine_blob *all = TRI_NEW_N(arena, tri_engine_blob, contents->n_blobs + code->n_items + 1);
+    if (!all) return no_memory(err);
+    for (int32_t i = 0; i < contents->n_blobs; i++)
+        all[i] = contents->blobs[i];
+    for (int32_t i = 0; i < code->n_items; i++) {
+        const tri_code_item *item = &code->items[i];
+        const char *name = tri_arena_printf(arena, "code.%s", item->key);
+        if (!name) return no_memory(err);
+        if (!item->cubin) continue;
+        all[contents->n_blobs++] =
+            (tri_engine_blob){name, {(const char *)item->cubin, (size_t)item->n_bytes}};
+    }
+    contents->blobs = all;
+    return TRI_OK;
+}
+
 tri_status tri_rank_write(
     const tri_rank *rank, const char *path, const tri_rank_writing *writing, tri_error *err) {
     tri_engine_contents contents = {.spec = &rank->spec,
@@ -303,7 +345,9 @@ tri_status tri_rank_write(
     tri_buf graph = {0}, plan = {0};
     tri_engine_blob *blobs;
     tri_arena arena;
+    tri_code code;
     tri_arena_init(&arena, 0);
+    tri_code_init(&code, tri_isa_of(rank->spec.isa));
     tri_graph_print_to(rank->graph, &graph);
     tri_plan_print(rank->forward, rank->n_forward, rank->sampling, rank->n_sampling, &plan);
     tri_status rc = tri_buf_status(&graph, err);
@@ -313,11 +357,17 @@ tri_status tri_rank_write(
     contents.graph = (tri_str){graph.ptr, graph.len};
     contents.plan = (tri_str){plan.ptr, plan.len};
     contents.blobs = blobs;
+    if (strcmp(rank->spec.target, "cuda") == 0 && !writing->strip_code) {
+        rc = make_code(&code, rank, writing, err);
+        if (!rc) rc = add_code(&contents, &code, &arena, err);
+        if (rc) goto done;
+    }
     rc = tri_engine_file_write(path, &contents, fill_weight, &f, err);
 
 done:
     tri_buf_deinit(&graph);
     tri_buf_deinit(&plan);
+    tri_code_deinit(&code);
     tri_arena_deinit(&arena);
     return rc;
 }

@@ -51,6 +51,8 @@ int64_t tri_rank_weight_bytes(const tri_rank *rank);
  * after: called when a weight is done, may be NULL. */
 typedef struct tri_rank_writing {
     const tri_plugin_set *plugins;
+    const tri_select *select; /* what the rank was lowered for */
+    bool strip_code;          /* no machine code is made */
     const tri_supply *supply;
     tri_team *team;
     tri_status (*after)(void *user, const char *name, int64_t n_bytes, tri_error *err);

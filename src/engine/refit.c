@@ -185,6 +185,7 @@ static tri_status write_ranks(refitting *f, const char *dir, tri_error *err) {
         tri_source_supply from = {.source = f->source, .rank = r};
         tri_supply supply = tri_supply_source(&from);
         const tri_rank_writing writing = {.plugins = &e->plugins,
+            .select = &e->select,
             .supply = &supply,
             .team = f->team,
             .after = tri_build_report_weight,

@@ -1,4 +1,4 @@
-/* repack.c - an engine lowered again for another CPU, from what it stores.
+/* repack.c - an engine lowered again for a CPU that it was not built for, from what it stores.
  *
  * Its canonical graph goes through the same passes with the other CPU's kernels; stored tensors are
  * unpacked by their derivations run backwards and packed as the new derivations say.  The result is
@@ -30,6 +30,7 @@ static tri_status lower_again(
     tri_rank *to, const tri_rank *from, const repacking *r, tri_select *select, tri_error *err) {
     tri_graph *canonical = NULL;
     tri_engine_spec spec = from->spec;
+    spec.target = "cpu";
     spec.isa = tri_isa_shown(r->isa);
     tri_status rc = tri_graph_parse_with(
         &canonical, from->canonical.ptr, from->canonical.len, r->plugins->ops, err);
@@ -41,7 +42,7 @@ static tri_status lower_again(
 }
 
 static tri_status write_again(const tri_rank *to, const tri_rank *from, const repacking *r,
-    const char *path, tri_error *err) {
+    const tri_select *select, const char *path, tri_error *err) {
     tri_recovery recovery = {0};
     const uint8_t *const *data;
     tri_arena arena;
@@ -52,7 +53,8 @@ static tri_status write_again(const tri_rank *to, const tri_rank *from, const re
             &recovery, from->stored, data, from->n_stored, r->plugins->kernels, err);
     if (rc) goto done;
     tri_supply supply = tri_supply_recovery(&recovery);
-    const tri_rank_writing writing = {.plugins = r->plugins, .supply = &supply, .team = r->team};
+    const tri_rank_writing writing = {
+        .plugins = r->plugins, .select = select, .supply = &supply, .team = r->team};
     rc = tri_rank_write(to, path, &writing, err);
     tri_recovery_destroy(&recovery);
 
@@ -72,7 +74,7 @@ static tri_status repack_rank(
     tri_select select = tri_select_for(r->plugins->kernels, &r->facts, &from.spec);
     tri_status rc = lower_again(&to, &from, r, &select, err);
     if (!rc) {
-        rc = write_again(&to, &from, r, to_path, err);
+        rc = write_again(&to, &from, r, &select, to_path, err);
         r->weight_bytes += tri_rank_weight_bytes(&to);
         if (!rc && index == r->n_ranks - 1)
             rc = tri_engine_config_rewrite(r->dir, r->to_dir, &to, r->weight_bytes, err);
@@ -151,7 +153,8 @@ static tri_status make_under_lock(repacking *r, const char *cache_dir, const cha
 tri_status tri_repack(const char *dir, const char *cache_dir, const char *isa,
     const tri_plugin_set *plugins, tri_arena *arena, const char **path, bool *made,
     tri_error *err) {
-    repacking r = {.dir = dir, .isa = isa, .plugins = plugins, .facts = tri_target_facts(isa)};
+    repacking r = {
+        .dir = dir, .isa = isa, .plugins = plugins, .facts = tri_target_facts("cpu", isa)};
     tri_engine_config config;
     uint64_t key;
     tri_status rc = tri_engine_config_read(&config, dir, arena, err);

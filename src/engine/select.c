@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "device/device.h"
 #include "graph/plugins.h"
 
 bool tri_node_is_launch(const tri_node *node) {
@@ -96,7 +97,8 @@ bool tri_select_accepts(const tri_select *select, const tri_plugin_kernel *kerne
         snprintf(reason, 128, "it is for %s", kernel->device);
         return false;
     }
-    if (!tri_isa_within(kernel->isa ? kernel->isa : "", select->device->arch)) {
+    if (!tri_arch_within(
+            select->device->kind, kernel->isa ? kernel->isa : "", select->device->arch)) {
         snprintf(reason, 128, "it needs %s, this is %s", kernel->isa,
             select->device->arch[0] ? select->device->arch : "generic");
         return false;

@@ -8,14 +8,6 @@
 enum { MAX_RANKS = 1024, MAX_BATCH = 1 << 16, MAX_TOKENS = 1 << 24 };
 #define MAX_LENGTH ((int64_t)1 << 30)
 
-const char *tri_isa_shown(const char *isa) {
-    return isa[0] ? isa : "generic";
-}
-
-const char *tri_isa_of(const char *shown) {
-    return strcmp(shown, "generic") == 0 ? "" : shown;
-}
-
 /* ---- from options ---- */
 
 tri_status tri_option_dtype(const char *flag, const char *value, tri_dtype *dtype, tri_error *err) {
@@ -92,34 +84,25 @@ static tri_status check_numbers(const tri_build_options *o, tri_error *err) {
     return TRI_OK;
 }
 
-static tri_status isa_for(
-    const tri_build_options *o, const char *machine_isa, const char **isa, tri_error *err) {
-    const char *asked = o->cpu_isa ? tri_isa_of(o->cpu_isa) : machine_isa;
-    if (!tri_isa_within(asked, "amx"))
-        return TRI_FAIL(err, TRI_E_ARGUMENT,
-            "cpu_isa is '%s'; generic, avx2, avx512 and amx can be", o->cpu_isa);
-    *isa = tri_isa_shown(asked);
-    return TRI_OK;
-}
-
 tri_status tri_spec_from_options(tri_engine_spec *spec, const tri_build_options *options,
-    const char *machine_isa, tri_error *err) {
-    tri_engine_spec s = {.target = options->target ? options->target : "cpu"};
+    tri_engine_target *target, tri_error *err) {
+    tri_engine_spec s = {0};
     if (options->struct_size != sizeof *options)
         return TRI_FAIL(err, TRI_E_VERSION,
             "tri_build_options.struct_size is %" PRIu32 ", this library reads %zu",
             options->struct_size, sizeof *options);
-    if (strcmp(s.target, "cpu") != 0 && strcmp(s.target, "null") != 0)
-        return TRI_FAIL(err, TRI_E_UNSUPPORTED, "target is '%s'; cpu and null can be", s.target);
+    TRI_TRY(tri_target_parse(target, options->target, options->cpu_isa, err));
+    s.target = target->kind;
+    s.isa = tri_isa_shown(target->arch);
+    bool gpu = strcmp(target->kind, "cuda") == 0;
     TRI_TRY(check_numbers(options, err));
-    TRI_TRY(isa_for(options, machine_isa, &s.isa, err));
     TRI_TRY(tri_option_dtype("dtype", options->dtype, &s.precision.weights, err));
     TRI_TRY(tri_option_dtype("kv_cache_dtype", options->kv_cache_dtype, &s.precision.kv, err));
     TRI_TRY(activation_of(options->activation_dtype, &s.precision.activation, err));
     TRI_TRY(weight_only_of(options, &s.precision, err));
     s.tokens_per_block = options->tokens_per_block ? options->tokens_per_block : 32;
-    s.max_batch_size = options->max_batch_size ? options->max_batch_size : 8;
-    s.max_num_tokens = options->max_num_tokens ? options->max_num_tokens : 512;
+    s.max_batch_size = options->max_batch_size ? options->max_batch_size : gpu ? 256 : 8;
+    s.max_num_tokens = options->max_num_tokens ? options->max_num_tokens : gpu ? 8192 : 512;
     s.max_seq_len = options->max_seq_len;
     s.stripped = options->strip_plan;
     *spec = s;
@@ -207,9 +190,7 @@ static tri_status read_names(
     TRI_TRY(tri_json_read_string(object, "target", &target, err));
     TRI_TRY(tri_json_read_string(object, "isa", &isa, err));
     if (!target || !isa) return TRI_FAIL(err, TRI_E_FORMAT, "target or isa is missing");
-    if (strcmp(target, "cpu") != 0 && strcmp(target, "null") != 0)
-        return TRI_FAIL(
-            err, TRI_E_UNSUPPORTED, "built for target '%s'; this build runs cpu and null", target);
+    TRI_TRY(tri_target_check(target, tri_isa_of(isa), err));
     s->target = tri_arena_strdup(arena, target);
     s->isa = tri_arena_strdup(arena, isa);
     if (!s->target || !s->isa) return TRI_FAIL(err, TRI_E_MEMORY, "build settings: out of memory");

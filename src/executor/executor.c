@@ -1,7 +1,11 @@
 /* executor.c - the engine's thread:
  *
- *     iterate:  admit (new, cancelled, late requests) -> sched_next -> run on all ranks ->
- * sched_done -> deliver
+ *     iterate:  admit (new, cancelled, late requests) -> sched_next -> submit
+ *                                   the step before:     complete -> sched_done -> deliver
+ *
+ * Where the device computes by itself a step is made and submitted while the one before is under
+ * way, its tokens still unknown to the host; elsewhere, and where the host has a say in between,
+ * each is waited for.
  *
  * One lock guards the list of live requests.  The thread holds it to admit and to deliver, never
  * while a step runs.  Requests end on the thread alone and are freed by the await that takes their
@@ -18,6 +22,14 @@
 #include "executor/ranks.h"
 #include "executor/request.h"
 
+typedef struct flight { /* a step: what is needed of it once it has ended */
+    const tri_sched_row *rows;
+    int32_t n_rows;
+    uint64_t *ids; /* of its sequences; 0: removed since */
+    int32_t n_ids, n_prompt_tokens;
+    int64_t started_ns;
+} flight;
+
 struct tri_executor {
     tri_engine *engine;
     tri_engine_info info;
@@ -28,6 +40,11 @@ struct tri_executor {
     int64_t step_bytes;
     uint32_t *mask; /* one row of the vocabulary, scratch */
     int32_t n_mask_words;
+    bool is_single; /* one rank */
+    bool overlaps;  /* a step is made while the one before is under way */
+    bool flies;     /* one is */
+    flight flight, next;
+    int64_t ended_ns; /* when the last step did */
 
     pthread_mutex_t lock;
     pthread_cond_t work, ready;
@@ -160,7 +177,15 @@ static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, in
     tri_plan *head = tri_ranks_head(x->ranks);
     tri_pending *p = find(x, row->id);
     if (!p || p->finish_reason != TRI_NOT_FINISHED) return;
-    const float *logits = tri_plan_logits(head) + (int64_t)r * x->info.vocab_size;
+    const float *logits = NULL;
+    tri_error err = {0};
+    if (p->context_logits || p->output.return_generation_logits) {
+        if (tri_plan_read_logits(head, &logits, &err)) {
+            finish(x, p, TRI_FINISH_ERROR, err.message);
+            return;
+        }
+        logits += (int64_t)r * x->info.vocab_size;
+    }
     if (p->context_logits && row->position < p->n_input) {
         memcpy(p->context_logits + (int64_t)row->position * x->info.vocab_size, logits,
             sizeof(float) * (size_t)x->info.vocab_size);
@@ -173,7 +198,6 @@ static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, in
     }
     tri_pending_append(p, token, tri_plan_logprobs(head)[r], now);
     x->stats.n_generated_tokens++;
-    tri_error err = {0};
     if (p->output.return_generation_logits &&
         tri_pending_keep_logits(p, logits, x->info.vocab_size, &err)) {
         finish(x, p, TRI_FINISH_ERROR, err.message);
@@ -182,10 +206,10 @@ static void deliver_row(tri_executor *x, const tri_sched_row *row, int32_t r, in
     }
 }
 
-/* The step failed: whoever was in it ends with the reason, the others go on. */
-static void fail_step(tri_executor *x, const tri_step *step, const tri_error *err) {
-    for (int32_t s = 0; s < step->n_sequences; s++) {
-        tri_pending *p = find(x, tri_sched_sequence_id(x->sched, s));
+/* Whoever was in a step ends with the reason, the others go on. */
+static void fail_step(tri_executor *x, const flight *f, const tri_error *err) {
+    for (int32_t s = 0; s < f->n_ids; s++) {
+        tri_pending *p = f->ids[s] ? find(x, f->ids[s]) : NULL;
         if (p) finish(x, p, TRI_FINISH_ERROR, err->message);
     }
 }
@@ -196,21 +220,22 @@ static void fail_all(tri_executor *x, const tri_error *err) {
     }
 }
 
-static void update_stats(tri_executor *x, const tri_step *step, int64_t started_ns) {
+static int32_t count_prompt_tokens(const tri_step *step) {
+    const int32_t *cu = TRI_STEP_I32(step, cu_seqlens);
+    int32_t n = 0;
+    for (int32_t s = 0; s < step->n_sequences; s++) {
+        int32_t end = TRI_STEP_I32(step, context_lens)[s];
+        int32_t first = end - (cu[s + 1] - cu[s]);
+        int32_t prompt = TRI_STEP_I32(step, prompt_lens)[s];
+        if (first < prompt) n += (end < prompt ? end : prompt) - first;
+    }
+    return n;
+}
+
+static void update_stats(tri_executor *x) {
     tri_sched_stats sched;
     tri_sched_get_stats(x->sched, &sched);
     tri_executor_stats *stats = &x->stats;
-    if (step) {
-        stats->n_iterations++;
-        stats->step_us += (tri_clock_ns() - started_ns) / 1000;
-        const int32_t *cu = TRI_STEP_I32(step, cu_seqlens);
-        for (int32_t s = 0; s < step->n_sequences; s++) {
-            int32_t end = TRI_STEP_I32(step, context_lens)[s];
-            int32_t first = end - (cu[s + 1] - cu[s]);
-            int32_t prompt = TRI_STEP_I32(step, prompt_lens)[s];
-            if (first < prompt) stats->n_prompt_tokens += (end < prompt ? end : prompt) - first;
-        }
-    }
     stats->n_running = sched.n_running;
     stats->n_waiting = sched.n_waiting;
     stats->n_preempted = sched.n_preempted;
@@ -222,19 +247,107 @@ static void update_stats(tri_executor *x, const tri_step *step, int64_t started_
     }
 }
 
-/* Under the lock on entry and on return; lets go of it while the step runs. */
+/* ---- steps under way ---- */
+
+/* Rows that the host must see, or prepare, before the next step: logits that are read back, and
+ * ends that are masked out as long as there are few tokens. */
+static bool is_alone(tri_executor *x, const tri_sched_row *rows, int32_t n_rows) {
+    if (!x->overlaps) return true;
+    for (int32_t r = 0; r < n_rows; r++) {
+        const tri_pending *p = find(x, rows[r].id);
+        if (p && (p->context_logits || p->output.return_generation_logits ||
+                     p->n_tokens < p->sampling.min_tokens))
+            return true;
+    }
+    return false;
+}
+
+static void note_flight(tri_executor *x, const tri_step *step, const tri_sched_row *rows) {
+    flight *f = &x->next;
+    f->rows = rows;
+    f->n_rows = step->n_rows;
+    f->n_ids = step->n_sequences;
+    f->n_prompt_tokens = count_prompt_tokens(step);
+    f->started_ns = tri_clock_ns();
+    for (int32_t s = 0; s < step->n_sequences; s++)
+        f->ids[s] = tri_sched_sequence_id(x->sched, s);
+}
+
+/* The step that was noted is under way. */
+static void take_off(tri_executor *x) {
+    flight landed = x->flight;
+    x->flight = x->next;
+    x->next = landed; /* its memory */
+    x->flies = true;
+    tri_sched_submitted(x->sched);
+}
+
+/* What a step that has ended made, or why it failed. */
+static void hand_out(tri_executor *x, const flight *f, const tri_error *failure) {
+    int64_t now = tri_clock_ns(), last = x->ended_ns;
+    if (failure) fail_step(x, f, failure);
+    tri_sched_done(x->sched, failure ? NULL : tri_plan_tokens(tri_ranks_head(x->ranks)));
+    for (int32_t r = 0; r < f->n_rows && !failure; r++)
+        deliver_row(x, &f->rows[r], r, now);
+    x->stats.n_iterations++;
+    x->stats.n_prompt_tokens += f->n_prompt_tokens;
+    x->stats.step_us += (now - (f->started_ns > last ? f->started_ns : last)) / 1000;
+    x->ended_ns = now;
+    update_stats(x);
+    pthread_cond_broadcast(&x->ready);
+}
+
+/* Waits for the step under way.  Under the lock on entry and on return. */
+static void land(tri_executor *x) {
+    tri_error err = {0};
+    pthread_mutex_unlock(&x->lock);
+    tri_status rc = tri_ranks_complete(x->ranks, &err);
+    pthread_mutex_lock(&x->lock);
+    x->flies = false;
+    hand_out(x, &x->flight, rc ? &err : NULL);
+}
+
+/* Several ranks run together, each in its thread: one step after the other. */
+static void run_together(tri_executor *x, const tri_step *step) {
+    tri_error err = {0};
+    pthread_mutex_unlock(&x->lock);
+    tri_status rc = tri_ranks_run(x->ranks, step, &err);
+    pthread_mutex_lock(&x->lock);
+    hand_out(x, &x->next, rc ? &err : NULL);
+}
+
+static void start(tri_executor *x, const tri_step *step, bool alone) {
+    tri_error err = {0};
+    pthread_mutex_unlock(&x->lock);
+    tri_status rc = tri_ranks_submit(x->ranks, step, &err);
+    pthread_mutex_lock(&x->lock);
+    if (x->flies) land(x);
+    if (rc) {
+        fail_step(x, &x->next, &err);
+        return;
+    }
+    take_off(x);
+    if (alone) land(x);
+}
+
+/* Under the lock on entry and on return; lets go of it while the device works. */
 static bool iterate(tri_executor *x) {
     tri_error err = {0};
     bool refitted = false;
     admit(x);
-    if (tri_ranks_take_refit(x->ranks, &refitted, &err)) fail_all(x, &err);
+    if (x->flies && tri_ranks_refit_waits(x->ranks)) land(x);
+    if (!x->flies && tri_ranks_take_refit(x->ranks, &refitted, &err)) fail_all(x, &err);
     if (refitted) tri_sched_recompute(x->sched);
 
     tri_step *step = NULL;
     const tri_sched_row *rows = NULL;
-    int64_t started = tri_clock_ns();
     if (tri_sched_next(x->sched, x->step_memory, x->step_bytes, &step, &rows, &err)) {
+        if (x->flies) land(x);
         fail_all(x, &err);
+        return true;
+    }
+    if (!step && x->flies) {
+        land(x);
         return true;
     }
     if (!step) {
@@ -242,25 +355,17 @@ static bool iterate(tri_executor *x) {
             tri_fail(&err, TRI_E_INTERNAL, "%d requests wait and none can run", x->n_unfinished);
             fail_all(x, &err);
         }
-        update_stats(x, NULL, started);
+        update_stats(x);
         return false;
     }
+    bool alone = is_alone(x, rows, step->n_rows);
+    if (alone && x->flies) land(x);
     mask_ends(x, step, rows);
-
-    pthread_mutex_unlock(&x->lock);
-    tri_status rc = tri_ranks_run(x->ranks, step, &err);
-    pthread_mutex_lock(&x->lock);
-
-    if (rc) {
-        fail_step(x, step, &err);
-    } else {
-        tri_sched_done(x->sched, tri_plan_tokens(tri_ranks_head(x->ranks)));
-        int64_t now = tri_clock_ns();
-        for (int32_t r = 0; r < step->n_rows; r++)
-            deliver_row(x, &rows[r], r, now);
-    }
-    update_stats(x, step, started);
-    pthread_cond_broadcast(&x->ready);
+    note_flight(x, step, rows);
+    if (x->is_single)
+        start(x, step, alone);
+    else
+        run_together(x, step);
     return true;
 }
 
@@ -291,18 +396,29 @@ static tri_status prepare(tri_executor *x, const tri_executor_config *config, tr
     int32_t n_groups = tri_engine_groups(x->engine, groups);
     TRI_TRY(tri_executor_choose_limits(&x->limits, &x->info, groups, n_groups, config, err));
     TRI_TRY(tri_sched_create(&x->sched, &x->limits.sched, err));
-    TRI_TRY(tri_ranks_create(&x->ranks, x->engine, &x->limits.plan, config->n_threads,
-        strcmp(x->info.target, "null") == 0, config->profile, err));
+    TRI_TRY(tri_ranks_create(
+        &x->ranks, x->engine, &x->limits.plan, config->n_threads, config->profile, err));
     tri_step_shape shape = tri_plan_step_shape(tri_ranks_head(x->ranks));
     x->step_bytes = tri_step_bytes(&shape);
     x->step_memory = malloc((size_t)x->step_bytes);
     x->n_mask_words = (x->info.vocab_size + 31) / 32;
     x->mask = malloc(sizeof *x->mask * (size_t)x->n_mask_words);
-    if (!x->step_memory || !x->mask) {
+    x->flight.ids = calloc((size_t)x->limits.plan.max_sequences, sizeof *x->flight.ids);
+    x->next.ids = calloc((size_t)x->limits.plan.max_sequences, sizeof *x->next.ids);
+    if (!x->step_memory || !x->mask || !x->flight.ids || !x->next.ids) {
         return TRI_FAIL(
             err, TRI_E_MEMORY, "no memory for a step of %" PRId64 " bytes", x->step_bytes);
     }
     x->stats.kv_bytes = x->limits.kv_bytes;
+    bool worth_it;
+    x->is_single = tri_ranks_can_overlap(x->ranks, &worth_it);
+    if (config->overlap_scheduler > 0 && !x->is_single)
+        return TRI_FAIL(err, TRI_E_UNSUPPORTED,
+            "overlap_scheduler needs a single rank, there are %d",
+            x->info.tp_size * x->info.pp_size);
+    /* Times of launches are taken of one step at a time. */
+    x->overlaps = (worth_it || config->overlap_scheduler > 0) && config->overlap_scheduler >= 0 &&
+                  !config->profile;
     return TRI_OK;
 }
 
@@ -358,6 +474,8 @@ void tri_executor_destroy(tri_executor *x) {
     pthread_mutex_destroy(&x->lock);
     free(x->step_memory);
     free(x->mask);
+    free(x->flight.ids);
+    free(x->next.ids);
     free(x);
 }
 

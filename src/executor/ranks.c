@@ -57,17 +57,11 @@ static void *rank_thread(void *arg) {
 }
 
 static tri_status create_rank(tri_ranks *all, int32_t index, tri_engine *engine,
-    const tri_plan_limits *limits, int32_t n_threads, bool null_device, bool profile,
-    tri_error *err) {
+    const tri_plan_limits *limits, int32_t n_threads, bool profile, tri_error *err) {
     rank *r = &all->ranks[index];
-    tri_engine_info info;
-    tri_engine_get_info(engine, &info);
     r->owner = all;
     r->index = index;
-    TRI_TRY(tri_device_create(&r->device,
-        &(tri_device_options){
-            .kind = null_device ? "null" : "cpu", .n_threads = n_threads, .isa = info.isa},
-        err));
+    TRI_TRY(tri_engine_device(&r->device, engine, index, n_threads, err));
     tri_comm *comm = all->group ? tri_comm_of_rank(all->group, index) : NULL;
     TRI_TRY(tri_plan_create(&r->plan, engine, index, r->device, comm, limits, err));
     all->plans[index] = r->plan;
@@ -81,7 +75,7 @@ static tri_status create_rank(tri_ranks *all, int32_t index, tri_engine *engine,
 }
 
 tri_status tri_ranks_create(tri_ranks **ranks, tri_engine *engine, const tri_plan_limits *limits,
-    int32_t n_threads, bool null_device, bool profile, tri_error *err) {
+    int32_t n_threads, bool profile, tri_error *err) {
     tri_status rc = TRI_OK;
     tri_engine_info info;
     tri_engine_get_info(engine, &info);
@@ -105,7 +99,7 @@ tri_status tri_ranks_create(tri_ranks **ranks, tri_engine *engine, const tri_pla
     int32_t total = n_threads > 0 ? n_threads : tri_cpu_count();
     int32_t each = total / all->n > 0 ? total / all->n : 1;
     for (int32_t i = 0; i < all->n && !rc; i++) {
-        rc = create_rank(all, i, engine, limits, each, null_device, profile, err);
+        rc = create_rank(all, i, engine, limits, each, profile, err);
         if (rc) tri_error_context(err, "rank %d", i);
     }
     if (!rc) *ranks = all;
@@ -161,6 +155,25 @@ tri_status tri_ranks_run(tri_ranks *all, const tri_step *step, tri_error *err) {
         tri_error_context(err, "rank %d", failed->index);
     }
     return failed ? failed->status : TRI_OK;
+}
+
+tri_status tri_ranks_submit(tri_ranks *all, const tri_step *step, tri_error *err) {
+    TRI_ASSERT(all->n == 1);
+    return tri_plan_submit(all->ranks[0].plan, step, err);
+}
+
+tri_status tri_ranks_complete(tri_ranks *all, tri_error *err) {
+    TRI_ASSERT(all->n == 1);
+    return tri_plan_complete(all->ranks[0].plan, err);
+}
+
+bool tri_ranks_can_overlap(const tri_ranks *all, bool *worth_it) {
+    *worth_it = all->n == 1 && !tri_device_is_host(all->ranks[0].device);
+    return all->n == 1;
+}
+
+bool tri_ranks_refit_waits(const tri_ranks *all) {
+    return tri_plan_refit_waits(all->ranks[0].plan);
 }
 
 tri_plan *tri_ranks_head(tri_ranks *all) {

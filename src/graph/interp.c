@@ -226,6 +226,7 @@ static tri_interp_rule rule_of(tri_op op) {
     case TRI_OP_EMBEDDING:
         return tri_interp_embedding;
     case TRI_OP_LINEAR:
+    case TRI_OP_LINEAR_NORM:
         return tri_interp_linear;
     case TRI_OP_RMS_NORM:
     case TRI_OP_ADD_RMS_NORM:

@@ -36,7 +36,7 @@ TRI_INTERP_RULE(rms_norm) {
     return TRI_OK;
 }
 
-static double activate(const char *kind, double x) {
+double tri_interp_activate(const char *kind, double x) {
     if (strcmp(kind, "silu") == 0) return x / (1.0 + exp(-x));
     if (strcmp(kind, "gelu") == 0) return 0.5 * x * (1.0 + erf(x * 0.70710678118654752440));
     if (strcmp(kind, "gelu_tanh") == 0)
@@ -55,7 +55,7 @@ static double element(const tri_node *node, double a, double b) {
     case TRI_OP_SOFTCAP:
         return tri_node_float(node, "cap") * tanh(a / tri_node_float(node, "cap"));
     default:
-        return activate(tri_node_string(node, "kind"), a);
+        return tri_interp_activate(tri_node_string(node, "kind"), a);
     }
 }
 
@@ -78,7 +78,7 @@ TRI_INTERP_RULE(gated_activation) {
     for (int64_t r = 0; r < x->rows; r++) {
         const float *row = x->f + r * x->columns;
         for (int64_t c = 0; c < n; c++)
-            y[r * n + c] = (float)(activate(kind, (double)row[c]) * (double)row[n + c]);
+            y[r * n + c] = (float)(tri_interp_activate(kind, (double)row[c]) * (double)row[n + c]);
     }
     return TRI_OK;
 }

@@ -6,7 +6,8 @@
  * penalties     tokens in prompt or output: logit / repetition when positive, * when not; then, by
  *               the n times the token is in the output, - frequency * n - presence (n > 0).
  * mask          tokens whose bit is 0 get -inf.
- * sample        temperature 0: the largest logit, the lowest id among equals.  Else p = softmax(
+ * sample        with counts, of what penalties would give; with masked=1, of what mask would.
+ *               Temperature 0: the largest logit, the lowest id among equals.  Else p = softmax(
  *               logits / temperature), tokens in order of (p descending, id ascending); of these
  * stay the first top_k; the shortest prefix whose p add up to top_p (at least one; p are those over
  * the whole vocabulary); those with p >= min_p * the largest p.  One of them is drawn by inverse
@@ -56,38 +57,48 @@ static float penalise(float logit, uint16_t count, const tri_step_sampling *p) {
     return (float)y;
 }
 
+/* Row r of [R, n]; x may be y. */
+static void penalise_row(
+    const tri_interp *in, const tri_node *node, int64_t r, const float *x, float *y, int64_t n) {
+    const tri_step_sampling *p = &tri_step_rows_sampling(in->step)[r];
+    const uint16_t *counts = counts_of(in, node, p->sequence);
+    for (int64_t v = 0; v < n; v++)
+        y[v] = penalise(x[v], counts[v], p);
+}
+
 TRI_INTERP_RULE(penalties) {
     const tri_interp_slot *x = tri_interp_operand(in, node, "logits");
-    const tri_step_sampling *sampling = tri_step_rows_sampling(in->step);
     float *y;
     if (!tri_interp_result(in, node, 0, &y, err)) return TRI_E_MEMORY;
-    for (int64_t r = 0; r < x->rows; r++) {
-        const uint16_t *counts = counts_of(in, node, sampling[r].sequence);
-        for (int64_t v = 0; v < x->columns; v++)
-            y[r * x->columns + v] = penalise(x->f[r * x->columns + v], counts[v], &sampling[r]);
+    for (int64_t r = 0; r < x->rows; r++)
+        penalise_row(in, node, r, x->f + r * x->columns, y + r * x->columns, x->columns);
+    return TRI_OK;
+}
+
+static tri_status mask_row(
+    const tri_interp *in, int64_t r, const float *x, float *y, int64_t n, tri_error *err) {
+    int32_t slot = tri_step_rows_sampling(in->step)[r].mask_slot;
+    const uint32_t *bits = NULL;
+    if (slot >= 0) {
+        if (in->options.mask) bits = in->options.mask(in->options.mask_user, slot);
+        if (!bits)
+            return TRI_FAIL(
+                err, TRI_E_ARGUMENT, "row %" PRId64 ": no mask in slot %" PRId32, r, slot);
+    }
+    for (int64_t v = 0; v < n; v++) {
+        bool allowed = !bits || (bits[v / 32] >> (v % 32) & 1);
+        y[v] = allowed ? x[v] : -INFINITY;
     }
     return TRI_OK;
 }
 
 TRI_INTERP_RULE(mask) {
     const tri_interp_slot *x = tri_interp_operand(in, node, "logits");
-    const tri_step_sampling *sampling = tri_step_rows_sampling(in->step);
+    int64_t n = x->columns;
     float *y;
     if (!tri_interp_result(in, node, 0, &y, err)) return TRI_E_MEMORY;
-    for (int64_t r = 0; r < x->rows; r++) {
-        const uint32_t *bits = NULL;
-        if (sampling[r].mask_slot >= 0) {
-            if (in->options.mask)
-                bits = in->options.mask(in->options.mask_user, sampling[r].mask_slot);
-            if (!bits)
-                return TRI_FAIL(err, TRI_E_ARGUMENT, "row %" PRId64 ": no mask in slot %" PRId32, r,
-                    sampling[r].mask_slot);
-        }
-        for (int64_t v = 0; v < x->columns; v++) {
-            bool allowed = !bits || (bits[v / 32] >> (v % 32) & 1);
-            y[r * x->columns + v] = allowed ? x->f[r * x->columns + v] : -INFINITY;
-        }
-    }
+    for (int64_t r = 0; r < x->rows; r++)
+        TRI_TRY(mask_row(in, r, x->f + r * n, y + r * n, n, err));
     return TRI_OK;
 }
 
@@ -165,26 +176,36 @@ static float log_probability(const float *logits, int64_t n, int32_t token) {
     return (float)((double)logits[token] - max - log(total));
 }
 
+static tri_status sample_row(const tri_interp *in, const tri_node *node, int64_t r, float *logits,
+    int64_t n, candidate *scratch, int32_t *token, float *logprob, tri_error *err) {
+    const tri_step_sampling *p = &tri_step_rows_sampling(in->step)[r];
+    if (tri_node_operand(node, "counts")) penalise_row(in, node, r, logits, logits, n);
+    if (tri_node_int(node, "masked")) TRI_TRY(mask_row(in, r, logits, logits, n, err));
+    float best = logits[largest(logits, n)];
+    if (!isfinite(best))
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "row %" PRId64 ": the largest logit is %g; no token can be drawn", r, (double)best);
+    *token = choose(logits, n, p, scratch);
+    *logprob = log_probability(logits, n, *token);
+    return TRI_OK;
+}
+
 TRI_INTERP_RULE(sample) {
     const tri_interp_slot *x = tri_interp_operand(in, node, "logits");
-    const tri_step_sampling *sampling = tri_step_rows_sampling(in->step);
+    int64_t n = x->columns;
     int32_t *tokens;
     float *logprobs;
     if (!tri_interp_result_i32(in, node, 0, &tokens, err)) return TRI_E_MEMORY;
     if (!tri_interp_result(in, node, 1, &logprobs, err)) return TRI_E_MEMORY;
-    candidate *scratch = malloc((size_t)x->columns * sizeof *scratch);
-    if (!scratch) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
-    for (int64_t r = 0; r < x->rows; r++) {
-        const float *logits = x->f + r * x->columns;
-        float best = logits[largest(logits, x->columns)];
-        if (!isfinite(best)) {
-            free(scratch);
-            return TRI_FAIL(err, TRI_E_ARGUMENT,
-                "row %" PRId64 ": the largest logit is %g; no token can be drawn", r, (double)best);
-        }
-        tokens[r] = choose(logits, x->columns, &sampling[r], scratch);
-        logprobs[r] = log_probability(logits, x->columns, tokens[r]);
+    candidate *scratch = malloc((size_t)n * sizeof *scratch);
+    float *logits = malloc((size_t)n * sizeof *logits);
+    tri_status rc = TRI_OK;
+    if (!scratch || !logits) rc = TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
+    for (int64_t r = 0; r < x->rows && !rc; r++) {
+        memcpy(logits, x->f + r * n, (size_t)n * sizeof *logits);
+        rc = sample_row(in, node, r, logits, n, scratch, &tokens[r], &logprobs[r], err);
     }
     free(scratch);
-    return TRI_OK;
+    free(logits);
+    return rc;
 }

@@ -54,11 +54,12 @@ TRI_INTERP_RULE(quantize); /* and quantize_scales */
 TRI_INTERP_RULE(same);     /* pack, tie */
 /* interp_linear.c */
 TRI_INTERP_RULE(embedding);
-TRI_INTERP_RULE(linear);
+TRI_INTERP_RULE(linear); /* and linear_norm */
 /* interp_rows.c */
 TRI_INTERP_RULE(rms_norm); /* and add_rms_norm */
 TRI_INTERP_RULE(elementwise);
 TRI_INTERP_RULE(gated_activation);
+double tri_interp_activate(const char *kind, double x);
 TRI_INTERP_RULE(columns);
 TRI_INTERP_RULE(select_rows);
 /* interp_attention.c */

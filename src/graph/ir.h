@@ -26,7 +26,7 @@ typedef enum tri_op {
     TRI_N_OPS
 } tri_op;
 
-enum { TRI_MAX_OPERANDS = 8, TRI_MAX_RESULTS = 2, TRI_MAX_ATTRS = 12 };
+enum { TRI_MAX_OPERANDS = 8, TRI_MAX_RESULTS = 3, TRI_MAX_ATTRS = 12 };
 
 typedef enum tri_attr_kind {
     TRI_ATTR_INT,

@@ -244,8 +244,30 @@ TRI_SHAPE_RULE(embedding) {
     return TRI_OK;
 }
 
-TRI_SHAPE_RULE(linear) {
-    (void)g;
+static tri_status check_gate(const tri_node *node, const tri_type *w, tri_error *err) {
+    const char *gate = tri_node_string(node, "gate");
+    if (!tri_activation_known(gate))
+        return TRI_FAIL(
+            err, TRI_E_UNSUPPORTED, "gate is '%s'; silu, gelu, gelu_tanh and relu exist", gate);
+    if (w->dims[0] % 2 != 0)
+        return TRI_SHAPE_FAIL(node, "weight", err, "with a gate an even number of rows is due");
+    if (tri_node_operand(node, "accumulator"))
+        return TRI_SHAPE_FAIL(node, "accumulator", err, "with a gate there is none");
+    return TRI_OK;
+}
+
+static tri_status check_parts(const tri_node *node, const tri_type *x, tri_error *err) {
+    const tri_type *parts;
+    if (!tri_node_operand(node, "parts")) return TRI_OK;
+    TRI_TRY(tri_shape_activation(node, "parts", &parts, err));
+    if (parts->dtype != TRI_F32 || parts->dims[0] != x->dims[0])
+        return TRI_SHAPE_FAIL(
+            node, "parts", err, "f32 of as many rows as x, %s, is due", tri_type_print(x).s);
+    return TRI_OK;
+}
+
+/* What linear and linear_norm share: the sums' type. */
+static tri_status infer_linear(const tri_node *node, tri_type *out, tri_error *err) {
     const tri_type *x, *w;
     TRI_TRY(tri_shape_activation(node, "x", &x, err));
     TRI_TRY(matrix(node, "weight", &w, err));
@@ -267,15 +289,42 @@ TRI_SHAPE_RULE(linear) {
             bias->type.n_dims != 1 || bias->type.dims[0] != w->dims[0]))
         return TRI_SHAPE_FAIL(node, "bias", err,
             "a constant float [%" PRId64 "] is due for weight %s", w->dims[0], tri_type_print(w).s);
-    out[0] = tri_type_tensor(TRI_F32, 2, x->dims[0], w->dims[0]);
+    bool gated = node->op == TRI_OP_LINEAR && *tri_node_string(node, "gate");
+    if (gated) TRI_TRY(check_gate(node, w, err));
+    *out = tri_type_tensor(TRI_F32, 2, x->dims[0], gated ? w->dims[0] / 2 : w->dims[0]);
     if (tri_node_operand(node, "accumulator")) {
         const tri_type *accumulator;
         TRI_TRY(tri_shape_activation(node, "accumulator", &accumulator, err));
-        if (!tri_type_equal(accumulator, &out[0]))
-            return TRI_SHAPE_FAIL(
-                node, "accumulator", err, "the sum is %s", tri_type_print(&out[0]).s);
+        if (!tri_type_equal(accumulator, out))
+            return TRI_SHAPE_FAIL(node, "accumulator", err, "the sum is %s", tri_type_print(out).s);
     }
+    return TRI_OK;
+}
+
+TRI_SHAPE_RULE(linear) {
+    (void)g;
+    const tri_type *x;
+    TRI_TRY(infer_linear(node, &out[0], err));
+    TRI_TRY(tri_shape_activation(node, "x", &x, err));
+    TRI_TRY(check_parts(node, x, err));
     return tri_shape_dtype(node, &out[0], err);
+}
+
+TRI_SHAPE_RULE(linear_norm) {
+    (void)g;
+    int64_t n_parts;
+    TRI_TRY(infer_linear(node, &out[0], err));
+    const tri_value *norm = tri_node_operand(node, "norm");
+    if (!norm) return TRI_FAIL(err, TRI_E_ARGUMENT, "linear_norm: norm is left out");
+    if (!norm->constant || !tri_type_is_row(&norm->type) || !tri_type_is_float(&norm->type) ||
+        norm->type.n_dims != 1 || norm->type.dims[0] != out[0].dims[1])
+        return TRI_SHAPE_FAIL(
+            node, "norm", err, "a constant float [%" PRId64 "] is due", out[0].dims[1]);
+    TRI_TRY(tri_shape_int(node, "n_parts", 1, 4096, &n_parts, err));
+    out[1] = out[0];
+    out[1].dtype = TRI_BF16;
+    out[2] = tri_type_tensor(TRI_F32, 2, out[0].dims[0], n_parts);
+    return TRI_OK;
 }
 
 /* ---- rows ---- */

@@ -55,6 +55,7 @@ TRI_SHAPE_RULE(pack);
 TRI_SHAPE_RULE(tie);
 TRI_SHAPE_RULE(embedding);
 TRI_SHAPE_RULE(linear);
+TRI_SHAPE_RULE(linear_norm);
 TRI_SHAPE_RULE(rms_norm);
 TRI_SHAPE_RULE(add_rms_norm);
 TRI_SHAPE_RULE(binary);

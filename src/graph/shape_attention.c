@@ -183,13 +183,19 @@ TRI_SHAPE_RULE(count_tokens) {
     return TRI_OK;
 }
 
+static tri_status counted_logits(const tri_node *node, const tri_type **logits, tri_error *err) {
+    const tri_type *counts;
+    TRI_TRY(logits_operand(node, logits, err));
+    TRI_TRY(counts_operand(node, &counts, err));
+    if (counts->dims[0] != (*logits)->dims[1])
+        return TRI_SHAPE_FAIL(node, "counts", err, "but logits are %s", tri_type_print(*logits).s);
+    return TRI_OK;
+}
+
 TRI_SHAPE_RULE(penalties) {
     (void)g;
-    const tri_type *logits, *counts;
-    TRI_TRY(logits_operand(node, &logits, err));
-    TRI_TRY(counts_operand(node, &counts, err));
-    if (counts->dims[0] != logits->dims[1])
-        return TRI_SHAPE_FAIL(node, "counts", err, "but logits are %s", tri_type_print(logits).s);
+    const tri_type *logits;
+    TRI_TRY(counted_logits(node, &logits, err));
     out[0] = *logits;
     return TRI_OK;
 }
@@ -197,7 +203,11 @@ TRI_SHAPE_RULE(penalties) {
 TRI_SHAPE_RULE(sample) {
     (void)g;
     const tri_type *logits;
-    TRI_TRY(logits_operand(node, &logits, err));
+    TRI_TRY(tri_node_operand(node, "counts") ? counted_logits(node, &logits, err)
+                                             : logits_operand(node, &logits, err));
+    int64_t masked = tri_node_int(node, "masked");
+    if (masked != 0 && masked != 1)
+        return TRI_FAIL(err, TRI_E_FORMAT, "masked is %" PRId64 ", 0 or 1 is due", masked);
     out[0] = tri_type_tensor(TRI_I32, 1, TRI_DIM_R, 0);
     out[1] = tri_type_tensor(TRI_F32, 1, TRI_DIM_R, 0);
     return TRI_OK;

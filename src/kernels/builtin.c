@@ -1,6 +1,7 @@
 #include "kernels/builtin.h"
 
 #include "kernels/cpu/families.h"
+#include "kernels/cuda/families.h"
 
 const tri_plugin_kernel *const *const tri_builtin_families[] = {
     tri_rows_kernels,
@@ -11,6 +12,11 @@ const tri_plugin_kernel *const *const tri_builtin_families[] = {
     tri_collective_kernels,
     tri_penalty_kernels,
     tri_sample_kernels,
+    tri_cuda_rows_kernels,
+    tri_cuda_rope_kernels,
+    tri_cuda_linear_kernels,
+    tri_cuda_attention_kernels,
+    tri_cuda_sampling_kernels,
     NULL,
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device/cpu/isa.h"
+#include "device/device.h"
 #include "kernels/builtin.h"
 
 enum { MAX_ENTRIES = 4096 };
@@ -123,14 +124,15 @@ const tri_plugin_layout *tri_kernels_find_layout(const tri_kernels *kernels, con
 /* ---- choosing ---- */
 
 bool tri_isa_within(const char *needed, const char *have) {
-    int32_t n = tri_cpu_isa_rank(needed), h = tri_cpu_isa_rank(have);
-    return n >= 0 && h >= 0 && n <= h;
+    return tri_arch_within("cpu", needed, have);
 }
 
 const char *tri_kernels_isa(const tri_kernels *kernels, const char *most) {
     int32_t best = 0;
     for (int32_t i = 0; i < kernels->n_kernels; i++) {
-        int32_t rank = tri_cpu_isa_rank(kernels->kernels[i]->isa);
+        const tri_plugin_kernel *kernel = kernels->kernels[i];
+        if (strcmp(kernel->device, "cpu") != 0) continue;
+        int32_t rank = tri_cpu_isa_rank(kernel->isa);
         if (rank > best && rank <= tri_cpu_isa_rank(most)) best = rank;
     }
     return tri_cpu_isa_name(best);
@@ -158,8 +160,9 @@ static void judge(const tri_plugin_kernel *kernel, const tri_plugin_desc *desc, 
     if (!any_device && strcmp(kernel->device, device->kind) != 0) {
         (void)snprintf(
             c->reason, sizeof c->reason, "for device %s, not %s", kernel->device, device->kind);
-    } else if (strcmp(kernel->device, "cpu") == 0 && !tri_isa_within(isa, device->arch)) {
-        (void)snprintf(c->reason, sizeof c->reason, "needs %s, the CPU target is %s", isa,
+    } else if ((!any_device || strcmp(kernel->device, "cpu") == 0) &&
+               !tri_arch_within(kernel->device, isa, device->arch)) {
+        (void)snprintf(c->reason, sizeof c->reason, "needs %s, the target is %s", isa,
             device->arch[0] ? device->arch : "generic");
     } else {
         c->supported =

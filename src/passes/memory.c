@@ -10,9 +10,9 @@
  *   inputs   live before the first node and all the step; outputs until it ends, for they are read
  * after it unused   results are still written, so they have a place too
  *
- * In place (result over operand, exactly): add, mul, affine, softcap, activation, all_reduce over
- * their first operand that fits; linear over its accumulator.  Only a whole buffer is overwritten,
- * never a view's. */
+ * In place (result over operand, exactly): add, mul, affine, softcap, activation, penalties, mask,
+ * all_reduce over their first operand that fits; linear over its accumulator.  Only a whole buffer
+ * is overwritten, never a view's. */
 #include "passes/passes.h"
 
 #include <stdlib.h>
@@ -124,8 +124,11 @@ static uint32_t in_place_operands(const tri_node *node) {
     case TRI_OP_SOFTCAP:
     case TRI_OP_ACTIVATION:
     case TRI_OP_ALL_REDUCE:
+    case TRI_OP_PENALTIES:
+    case TRI_OP_MASK:
         return 1;
     case TRI_OP_LINEAR:
+    case TRI_OP_LINEAR_NORM:
         return 1 << 3; /* the accumulator */
     default:
         return 0;
@@ -138,7 +141,9 @@ static bool read_otherwise(const planner *p, const tri_node *node, int32_t slot)
     for (int32_t i = 0; i < node->n_operands; i++) {
         const tri_value *other = node->operands[i];
         if (i == slot || !is_activation(other) || p->places[other->id].buffer != own) continue;
-        if (node->op == TRI_OP_LINEAR || p->places[other->id].view) return true;
+        if (node->op == TRI_OP_LINEAR || node->op == TRI_OP_LINEAR_NORM ||
+            p->places[other->id].view)
+            return true;
     }
     return false;
 }

@@ -1,8 +1,8 @@
 /* passes.h - IR to IR.  Each pass is a pure function of graph and arguments, deterministic, and
  * leaves a graph whose types are inferred and which tri_graph_verify takes.
  *
- * Order at build: shard, precision, fuse, layout, fold's naming, then the memory plan.  What a
- * device can do comes in as facts (tri_target), never as device code.
+ * Order at build: shard, precision, fuse, narrow, epilogue, layout, fold's naming, then the memory plan. What
+ * a device can do comes in as facts (tri_target), never as device code.
  *
  * A pass that fails may leave the graph half changed: destroy it (shard changes nothing then).  All
  * but shard can be run again and find nothing to do; shard refuses a graph that it has split. */
@@ -40,6 +40,10 @@ tri_status tri_pass_precision(tri_graph *g, const tri_precision *precision, tri_
  * affine. */
 tri_status tri_pass_fuse(tri_graph *g, tri_error *err);
 
+/* ---- narrow.c ---- values that only bf16 products read become bf16; for devices whose kernels
+ * take them. */
+tri_status tri_pass_narrow(tri_graph *g, tri_error *err);
+
 /* ---- layout.c ---- asks which layout each constant operand of each op should be stored in and
  * inserts `pack`. A tensor with several users gets one layout all of them take ("one layout per
  * tensor"). */
@@ -52,6 +56,15 @@ typedef struct tri_target {
         const char **layouts, int32_t room, tri_error *err);
 } tri_target;
 tri_status tri_pass_layout(tri_graph *g, const tri_target *target, tri_error *err);
+
+/* ---- epilogue.c ---- gated activations go into the linear before them; for devices whose kernels
+ * do both at once.  After narrow, so that the dtype goes along. */
+tri_status tri_pass_epilogue(tri_graph *g, tri_error *err);
+/* An rms_norm between a linear with a residual and linears that read it is divided between them
+ * (linear_norm), where the target's kernels take both; after tri_pass_epilogue.  n_parts: of the
+ * sums of squares, the target's multiprocessors.  target NULL: it takes all. */
+tri_status tri_pass_defer_norms(
+    tri_graph *g, int32_t n_parts, const tri_target *target, tri_error *err);
 
 /* ---- fold.c ---- every maximal constant expression used by a non-constant node becomes one stored
  * tensor: what the engine file holds.  Equal expressions become one value in the graph.  Names: the
@@ -70,7 +83,8 @@ tri_status tri_pass_fold(
 /* ---- memory.c ---- where each activation lives, for given limits on T, S, R.  Values whose lives
  * do not overlap share memory; `columns` of a value are views of it (row stride of the parent);
  * all others have dense rows from a multiple of 64 bytes.  A result may lie exactly over an operand
- * that ends there, of add, mul, affine, softcap, activation, all_reduce and linear's accumulator.
+ * that ends there, of add, mul, affine, softcap, activation, all_reduce and the accumulator
+ * of linear and linear_norm.
  * Inputs and outputs keep their place through the step.  One function both sizes and places, so
  * that they cannot disagree. */
 typedef struct tri_placement {

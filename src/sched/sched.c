@@ -10,7 +10,10 @@
  *   3  a block is in exactly one of: a pool's free list, one lane's list of that group
  *   4  `running` is in order of admission: the last is the youngest, the first to be preempted
  *   5  a sequence alone always fits (checked by add), so preempting the others always lets the
- * oldest go on */
+ *      oldest go on
+ *   6  of a step under way, the last token of each sampled sequence is not known: it names the row,
+ *      and only the next step may compute it.  Blocks given back meanwhile may be taken at once:
+ *      what the step under way still writes comes before what the next one does */
 #include "sched/sched.h"
 
 #include <stdlib.h>
@@ -29,6 +32,7 @@ typedef struct sequence {
     int32_t n_prompt, n_tokens, n_computed, cap_tokens;
     float priority;
     bool all_rows, used;
+    bool awaits; /* its last token is not known yet */
     tri_step_sampling sampling;
     lane *lane; /* NULL: waiting */
 } sequence;
@@ -37,6 +41,11 @@ typedef struct entry {  /* one sequence's part of the step being made */
     sequence *sequence; /* NULL: removed since */
     int32_t n_query, n_rows;
 } entry;
+
+typedef struct flight { /* a row of the step under way */
+    sequence *sequence; /* NULL: removed since, or nothing is sampled */
+    int32_t token;      /* its place in the sequence */
+} flight;
 
 struct tri_sched {
     tri_sched_config config;
@@ -51,8 +60,10 @@ struct tri_sched {
     int32_t *entries_memory; /* of all lanes' block lists */
     entry *entries;
     int32_t n_entries;
-    tri_sched_row *rows;
-    int32_t n_rows;
+    tri_sched_row *rows[2]; /* of the step being made and of the one before, by turns */
+    int32_t turn, n_rows;
+    flight *flights;
+    int32_t n_flights; /* rows of the step under way; -1: none is */
     uint64_t n_added, n_steps;
     int64_t n_preempted;
 };
@@ -132,8 +143,13 @@ tri_status tri_sched_create(tri_sched **sched, const tri_sched_config *config, t
     s->waiting = zeroed(n, sizeof(sequence *));
     s->running = zeroed((size_t)config->max_batch_size, sizeof(sequence *));
     s->entries = zeroed((size_t)config->max_batch_size, sizeof(entry));
-    s->rows = zeroed((size_t)s->config.max_num_rows, sizeof(tri_sched_row));
-    if (!s->sequences || !s->waiting || !s->running || !s->entries || !s->rows) {
+    size_t n_rows = (size_t)s->config.max_num_rows;
+    s->rows[0] = zeroed(n_rows, sizeof(tri_sched_row));
+    s->rows[1] = zeroed(n_rows, sizeof(tri_sched_row));
+    s->flights = zeroed(n_rows, sizeof(flight));
+    s->n_flights = -1;
+    if (!s->sequences || !s->waiting || !s->running || !s->entries || !s->rows[0] || !s->rows[1] ||
+        !s->flights) {
         rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for a queue of %d", s->n_sequences);
         goto done;
     }
@@ -158,7 +174,9 @@ void tri_sched_destroy(tri_sched *s) {
     free(s->waiting);
     free(s->running);
     free(s->entries);
-    free(s->rows);
+    free(s->rows[0]);
+    free(s->rows[1]);
+    free(s->flights);
     free(s->lanes);
     free(s->free_lanes);
     free(s->entries_memory);
@@ -287,6 +305,9 @@ void tri_sched_remove(tri_sched *s, uint64_t id) {
         for (int32_t e = 0; e < s->n_entries; e++) {
             if (s->entries[e].sequence == q) s->entries[e].sequence = NULL;
         }
+        for (int32_t r = 0; r < s->n_flights; r++) {
+            if (s->flights[r].sequence == q) s->flights[r].sequence = NULL;
+        }
         free(q->tokens);
         *q = (sequence){0};
         return;
@@ -374,6 +395,7 @@ typedef struct budget {
 /* How many tokens of q go into a step with this budget, and how many rows that wants. */
 static int32_t query_tokens(const tri_sched *s, const sequence *q, budget b, int32_t *n_rows) {
     int32_t left = q->n_tokens - q->n_computed;
+    if (q->awaits && (left > 1 || q->n_tokens == q->cap_tokens)) return 0;
     int32_t n = left < b.tokens ? left : b.tokens;
     if (n < left && !s->config.chunked_context) return 0;
     if (q->all_rows && q->n_computed < q->n_prompt) {
@@ -432,6 +454,7 @@ static void write_rows(
     tri_sched *s, tri_step *step, const entry *e, int32_t sequence_index, int32_t first_token) {
     const sequence *q = e->sequence;
     int32_t *rows = i32_at(step, step->rows);
+    tri_sched_row *own = s->rows[s->turn];
     tri_step_sampling *sampling = (tri_step_sampling *)(void *)((uint8_t *)step + step->sampling);
     for (int32_t i = 0; i < e->n_rows; i++) {
         int32_t token = e->n_query - e->n_rows + i;
@@ -440,7 +463,7 @@ static void write_rows(
         sampling[s->n_rows] = q->sampling;
         sampling[s->n_rows].sequence = sequence_index;
         sampling[s->n_rows].counter = (uint64_t)position + 1;
-        s->rows[s->n_rows] = (tri_sched_row){
+        own[s->n_rows] = (tri_sched_row){
             .id = q->id, .position = position, .sampled = position + 1 == q->n_tokens};
         s->n_rows++;
     }
@@ -473,9 +496,20 @@ static void write_sequence(tri_sched *s, tri_step *step, int32_t index, int32_t 
     write_rows(s, step, e, index, first_token);
 }
 
+/* Few different widths, since a device keeps what it made for one: the next power of two. */
+static int32_t table_width(int32_t n, int32_t most) {
+    enum { LEAST = 16 };
+    int32_t width = LEAST;
+    if (n == 0) return 0;
+    while (width < n && width < most)
+        width *= 2;
+    return width < most ? width : most;
+}
+
 tri_status tri_sched_next(tri_sched *s, void *memory, int64_t capacity_bytes, tri_step **step,
     const tri_sched_row **rows, tri_error *err) {
     choose(s);
+    s->turn = 1 - s->turn;
     s->n_rows = 0;
     if (!s->n_entries) {
         *step = NULL;
@@ -491,12 +525,15 @@ tri_status tri_sched_next(tri_sched *s, void *memory, int64_t capacity_bytes, tr
             if (n > shape.max_blocks[g]) shape.max_blocks[g] = n;
         }
     }
+    for (int32_t g = 0; g < s->config.n_groups; g++)
+        shape.max_blocks[g] = table_width(shape.max_blocks[g], s->max_blocks[g]);
     if (tri_step_bytes(&shape) > capacity_bytes) {
         return TRI_FAIL(err, TRI_E_INTERNAL, "a step of %" PRId64 " bytes, room for %" PRId64,
             tri_step_bytes(&shape), capacity_bytes);
     }
     tri_step *out = tri_step_init(memory, capacity_bytes, &shape);
     out->id = ++s->n_steps;
+    out->n_rows_before = s->n_flights > 0 ? s->n_flights : 0;
     int32_t first_token = 0;
     for (int32_t i = 0; i < s->n_entries; i++) {
         write_sequence(s, out, i, first_token);
@@ -504,7 +541,7 @@ tri_status tri_sched_next(tri_sched *s, void *memory, int64_t capacity_bytes, tr
     }
     i32_at(out, out->cu_seqlens)[s->n_entries] = first_token;
     *step = out;
-    *rows = s->rows;
+    *rows = s->rows[s->turn];
     return TRI_OK;
 }
 
@@ -513,21 +550,37 @@ uint64_t tri_sched_sequence_id(const tri_sched *s, int32_t index) {
     return s->entries[index].sequence ? s->entries[index].sequence->id : 0;
 }
 
-void tri_sched_done(tri_sched *s, const int32_t *tokens) {
+void tri_sched_submitted(tri_sched *s) {
+    const tri_sched_row *rows = s->rows[s->turn];
+    TRI_ASSERT(s->n_flights < 0);
+    s->n_flights = s->n_rows;
     int32_t row = 0;
     for (int32_t i = 0; i < s->n_entries; i++) {
         const entry *e = &s->entries[i];
         sequence *q = e->sequence;
-        if (q && q->lane) {
-            q->n_computed += e->n_query;
-            bool sampled = e->n_rows && s->rows[row + e->n_rows - 1].sampled;
-            if (sampled && q->n_tokens < q->cap_tokens) {
-                q->tokens[q->n_tokens++] = tokens[row + e->n_rows - 1];
-            }
-        }
+        for (int32_t k = 0; k < e->n_rows; k++)
+            s->flights[row + k] = (flight){0};
         row += e->n_rows;
+        if (!q || !q->lane) continue;
+        q->n_computed += e->n_query;
+        bool sampled = e->n_rows && rows[row - 1].sampled;
+        if (!sampled || q->n_tokens == q->cap_tokens) continue;
+        s->flights[row - 1] = (flight){.sequence = q, .token = q->n_tokens};
+        q->tokens[q->n_tokens++] = tri_step_token_of_row(row - 1);
+        q->awaits = true;
     }
     s->n_entries = 0;
+}
+
+void tri_sched_done(tri_sched *s, const int32_t *tokens) {
+    if (s->n_flights < 0) tri_sched_submitted(s);
+    for (int32_t r = 0; r < s->n_flights; r++) {
+        sequence *q = s->flights[r].sequence;
+        if (!q) continue;
+        q->tokens[s->flights[r].token] = tokens[r];
+        q->awaits = false;
+    }
+    s->n_flights = -1;
 }
 
 void tri_sched_get_stats(const tri_sched *s, tri_sched_stats *stats) {

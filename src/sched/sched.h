@@ -48,8 +48,8 @@ tri_status tri_sched_add(tri_sched *sched, const tri_sched_request *request, tri
 void tri_sched_remove(tri_sched *sched, uint64_t id);
 
 /* Fills the next step in `memory` (laid out here); *step NULL when nothing can run.  Row r of it
- * belongs to sequence rows[r]; sampled is false for rows asked by all_rows before the prompt's end.
- */
+ * belongs to sequence rows[r], which stay until the step after the next is made; sampled is false
+ * for rows asked by all_rows before the prompt's end. */
 typedef struct tri_sched_row {
     uint64_t id;
     int32_t position; /* of the token whose logits these are */
@@ -59,8 +59,11 @@ tri_status tri_sched_next(tri_sched *sched, void *memory, int64_t capacity_bytes
     const tri_sched_row **rows, tri_error *err);
 /* Whose sequence s of the step being made is; 0 once removed. */
 uint64_t tri_sched_sequence_id(const tri_sched *sched, int32_t s);
+/* The step made last is under way and the next may be made before its tokens are known: sequences
+ * go on as if they were, with tokens that name its rows (base/step.h).  One step can be so. */
+void tri_sched_submitted(tri_sched *sched);
 /* After the step: the sampled token of each row (in row order, ignored where not sampled) is
- * appended to its sequence. */
+ * appended to its sequence, or takes the place that tri_sched_submitted kept for it. */
 void tri_sched_done(tri_sched *sched, const int32_t *tokens);
 /* All running sequences are put back to be computed from their tokens again (after a refit). */
 void tri_sched_recompute(tri_sched *sched);

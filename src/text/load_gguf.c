@@ -5,8 +5,9 @@
  * Token types decide what a text can become: control tokens and unknown ones besides the unknown
  * token are special, user-defined ones are found in the text before anything else, and none of them
  * is ever made by merging, so that text cannot spell a special token (in llama.cpp's "llama" kind
- * it can).  GGUF has no flags of added tokens; the ones llama.cpp knows by the model's name are set
- * here too. */
+ * it can).  All of these are text as they stand, also in byte-level vocabularies, as llama.cpp
+ * prints them.  GGUF has no flags of added tokens; the ones llama.cpp knows by the model's name are
+ * set here too. */
 #include <ctype.h>
 #include <string.h>
 
@@ -259,6 +260,7 @@ static tri_status add_bpe_frame(
     const tri_gguf_vocab *v, const tri_pre_rules *rules, tri_error *err) {
     bool bos = rules->flags & TRI_PRE_ADD_BOS, eos = false;
     int32_t bos_id = rules->flags & TRI_PRE_CHARACTERS ? -1 : 11, eos_id = bos_id;
+    if (rules->flags & TRI_PRE_NO_BOS) bos_id = -1;
     TRI_TRY(tri_gguf_read_bool(v->g, "tokenizer.ggml.add_bos_token", &bos, err));
     TRI_TRY(tri_gguf_read_bool(v->g, "tokenizer.ggml.add_eos_token", &eos, err));
     TRI_TRY(tri_gguf_vocab_id(v, "bos_token_id", &bos_id, err));
@@ -275,12 +277,15 @@ static tri_status load_bpe(tri_gguf_vocab *v, tri_str model, tri_error *err) {
     bool characters = rules->flags & TRI_PRE_CHARACTERS;
     bool bytes = !(rules->flags & (TRI_PRE_CHARACTERS | TRI_PRE_WORDS));
     tri_str *pieces = TRI_NEW_N(&t->arena, tri_str, v->n);
-    if (!pieces) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d pieces", v->n);
+    uint8_t *literal = TRI_NEW_N(&t->arena, uint8_t, v->n);
+    if (!pieces || !literal) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d pieces", v->n);
     TRI_TRY(tri_gguf_vocab_id(v, "unknown_token_id", &v->unk_id, err));
     for (int32_t id = 0; id < v->n; id++) {
-        if (!is_merged(v->types[id])) continue;
+        literal[id] = !is_merged(v->types[id]);
+        if (literal[id]) continue;
         TRI_TRY(to_piece(v, v->tokens[id], bytes, &pieces[id], err));
     }
+    t->literal = literal;
     t->model = TRI_MODEL_BPE;
     TRI_TRY(tri_bpe_create(&t->bpe,
         &(tri_bpe_config){.n_pieces = v->n,

@@ -2,8 +2,8 @@
  *
  * Converters turn "##ing" into "ing" and "word" into U+2581 "word" (a phantom space); here the
  * pieces are turned back, and the tokenizer is Hugging Face's BERT pipeline.  Words of more than
- * 100 characters are unknown there; llama.cpp has no such limit.  Tokens are shown as in vocab.txt.
- */
+ * 100 characters are unknown there; llama.cpp has no such limit, and drops spacing marks (Mc) with
+ * the accents.  Tokens are shown as in vocab.txt. */
 #include <string.h>
 
 #include "text/gguf_vocab.h"

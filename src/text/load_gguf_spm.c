@@ -4,7 +4,7 @@
  * from text; normalisation is the whole of normalizer_spec (llama.cpp's t5 puts a space before
  * every word when it removes extra ones); scores add up in float.  User-defined tokens are added
  * tokens, as in llama.cpp and Hugging Face's conversions, since converters mark so what was added
- * later. */
+ * later.  Decoding writes them, and special tokens, as they stand. */
 #include <string.h>
 
 #include "text/gguf_vocab.h"
@@ -76,11 +76,8 @@ static tri_status add_steps(tri_gguf_vocab *v, tri_spm_rules rules, bool mapped,
         v->g, "tokenizer.ggml.remove_extra_whitespaces", &rules.remove_extra_whitespaces, err));
     n->rules = rules;
     if (mapped) TRI_TRY(read_charsmap(v, &n->charsmap, err));
-    *d = (tri_spm_decoding){.rules = rules,
-        .n_pieces = v->n,
-        .pieces = t->tokens,
-        .types = v->types,
-        .unk_surface = TRI_STR(" \xE2\x81\x87 ")};
+    *d = (tri_spm_decoding){
+        .rules = rules, .n_pieces = v->n, .pieces = t->tokens, .types = v->types, .literal = true};
     t->normalizers[t->n_normalizers++] = (tri_normalizer){.kind = TRI_NORM_SENTENCEPIECE, .spm = n};
     t->decoders[t->n_decoders++] = (tri_decode_step){.kind = TRI_DECODE_SENTENCEPIECE, .spm = d};
     return TRI_OK;

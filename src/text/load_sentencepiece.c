@@ -4,6 +4,7 @@
  * is read by hand, every length checked against what is left. */
 #include <string.h>
 
+#include "base/json.h"
 #include "text/pipeline.h"
 #include "text/spm.h"
 #include "text/spm_bpe.h"
@@ -297,10 +298,48 @@ static int32_t find_control(const model *m, tri_str piece) {
     return -1;
 }
 
-/* Control pieces are special tokens.  What add_special_tokens puts around is not in the file:
- * models with a bos get it in front, as Llama and Mistral; those trained without one get their eos
- * behind, as T5. */
-static tri_status add_specials(tri_tokenizer *t, const model *m, tri_error *err) {
+/* What add_special_tokens puts around a text; -1: nothing. */
+typedef struct frame {
+    int32_t bos, eos;
+} frame;
+
+/* The piece that the configuration names, as a text or as an object with `content`; the model's own
+ * where it names none, or one that is no piece. */
+static int32_t named_piece(const model *m, const tri_json *config, const char *key, int32_t own) {
+    const tri_json *value = tri_json_get(config, key);
+    if (tri_json_is(value, TRI_JSON_OBJECT)) value = tri_json_get(value, "content");
+    if (!tri_json_is(value, TRI_JSON_STRING)) return own;
+    for (int32_t id = 0; id < m->n; id++)
+        if (tri_str_equal(m->pieces[id], value->text)) return id;
+    return own;
+}
+
+/* The file does not say; tokenizer_config.json does by add_bos_token and add_eos_token, as
+ * transformers' LlamaTokenizer has them.  Where it says nothing models with a bos get it in front,
+ * as Llama and Mistral; those trained without one get their eos behind, as T5. */
+static tri_status read_frame(const model *m, tri_str text, frame *out, tri_error *err) {
+    tri_arena scratch;
+    const tri_json *config = NULL;
+    tri_arena_init(&scratch, 0);
+    tri_status rc = text.len ? tri_json_parse(text, &scratch, &config, err) : TRI_OK;
+    int32_t bos = m->bos_id >= 0 ? find_control(m, m->bos_piece) : -1;
+    int32_t eos = m->eos_id >= 0 ? find_control(m, m->eos_piece) : -1;
+    bool add_bos = true, add_eos = bos < 0;
+    if (!rc) rc = tri_json_read_bool(config, "add_bos_token", &add_bos, err);
+    if (!rc) rc = tri_json_read_bool(config, "add_eos_token", &add_eos, err);
+    if (rc) {
+        tri_error_context(err, "tokenizer_config.json");
+    } else {
+        out->bos = add_bos ? named_piece(m, config, "bos_token", bos) : -1;
+        out->eos = add_eos ? named_piece(m, config, "eos_token", eos) : -1;
+    }
+    tri_arena_deinit(&scratch);
+    return rc;
+}
+
+/* Control pieces are special tokens. */
+static tri_status add_specials(tri_tokenizer *t, const model *m, tri_str config, tri_error *err) {
+    frame f = {-1, -1};
     int32_t n = 0;
     for (int32_t id = 0; id < m->n; id++)
         n += m->types[id] == TRI_PIECE_CONTROL;
@@ -311,16 +350,16 @@ static tri_status add_specials(tri_tokenizer *t, const model *m, tri_error *err)
         t->added[t->n_added++] =
             (tri_added_token){.text = m->pieces[id], .id = id, .special = true};
     }
-    int32_t bos = m->bos_id >= 0 ? find_control(m, m->bos_piece) : -1;
-    int32_t eos = m->eos_id >= 0 ? find_control(m, m->eos_piece) : -1;
-    if (bos < 0 && eos < 0) return TRI_OK;
-    if (bos >= 0) t->single[t->n_single++] = (tri_template_item){.id = bos};
+    TRI_TRY(read_frame(m, config, &f, err));
+    if (f.bos < 0 && f.eos < 0) return TRI_OK;
+    if (f.bos >= 0) t->single[t->n_single++] = (tri_template_item){.id = f.bos};
     t->single[t->n_single++] = (tri_template_item){.id = -1};
-    if (bos < 0) t->single[t->n_single++] = (tri_template_item){.id = eos};
+    if (f.eos >= 0) t->single[t->n_single++] = (tri_template_item){.id = f.eos};
     return TRI_OK;
 }
 
-tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err) {
+tri_status tri_load_sentencepiece(
+    tri_tokenizer *t, tri_str file, tri_str tokenizer_config, tri_error *err) {
     model m = {.unk_id = -1,
         .kind = MODEL_UNIGRAM,
         .bos_id = 1,
@@ -335,5 +374,5 @@ tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err
     TRI_TRY(add_normalizer(t, &m, err));
     TRI_TRY(add_model(t, &m, err));
     TRI_TRY(add_decoder(t, &m, err));
-    return add_specials(t, &m, err);
+    return add_specials(t, &m, tokenizer_config, err);
 }

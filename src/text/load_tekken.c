@@ -52,8 +52,9 @@ static tri_status read_config(tekken *k, tri_error *err) {
     if (!tri_json_is(k->config, TRI_JSON_OBJECT) || !k->vocab.len)
         return TRI_FAIL(err, TRI_E_FORMAT, "config or vocab is missing");
     const tri_json *pattern = tri_json_get(k->config, "pattern");
+    if (!pattern) return TRI_FAIL(err, TRI_E_FORMAT, "config.pattern is missing");
     if (!tri_json_is(pattern, TRI_JSON_STRING))
-        return TRI_FAIL(err, TRI_E_FORMAT, "config.pattern is missing");
+        return TRI_FAIL(err, TRI_E_FORMAT, "config.pattern is not a text");
     k->pattern = pattern->text;
     TRI_TRY(tri_json_read_string(k->config, "version", &version, err));
     bool known = version[0] == 'v' && tri_str_to_i64(tri_str_of(version + 1), &k->version);
@@ -113,11 +114,11 @@ static tri_status read_specials(
 /* One object of the vocabulary, after its brace. */
 static tri_status read_token(tri_json_reader *r, int64_t *rank, tri_str *base64, tri_error *err) {
     tri_json_event e;
-    *rank = -1;
+    bool ranked = false;
     *base64 = (tri_str){0};
     for (;;) {
         TRI_TRY(tri_json_next(r, &e, err));
-        if (e.kind == TRI_JSON_END_OBJECT) return TRI_OK;
+        if (e.kind == TRI_JSON_END_OBJECT) break;
         bool is_rank = tri_str_is(e.raw, "rank"), is_bytes = tri_str_is(e.raw, "token_bytes");
         if (!is_rank && !is_bytes) {
             TRI_TRY(tri_json_skip(r, err));
@@ -126,26 +127,38 @@ static tri_status read_token(tri_json_reader *r, int64_t *rank, tri_str *base64,
         TRI_TRY(tri_json_next(r, &e, err));
         bool ok = is_bytes ? e.kind == TRI_JSON_STRING && !e.escaped
                            : e.kind == TRI_JSON_NUMBER && tri_json_number_i64(e.raw, rank);
-        if (!ok) return TRI_FAIL(err, TRI_E_FORMAT, "rank or token_bytes of the wrong kind");
+        if (!ok) {
+            return TRI_FAIL(err, TRI_E_FORMAT, "%s",
+                is_bytes ? "token_bytes is not a text without escapes" : "rank is not an integer");
+        }
         if (is_bytes) *base64 = e.raw;
+        ranked = ranked || is_rank;
     }
+    if (ranked && base64->ptr) return TRI_OK;
+    return TRI_FAIL(err, TRI_E_FORMAT, "%s is missing", ranked ? "token_bytes" : "rank");
 }
 
-static tri_status read_vocab(
-    const tekken *k, tri_ranks *ranks, tri_json_reader *r, tri_error *err) {
+static tri_status enter_vocab(const tekken *k, tri_json_reader *r, tri_error *err) {
     tri_json_event e;
     tri_json_reader_init(r, k->vocab);
     TRI_TRY(tri_json_next(r, &e, err));
-    if (e.kind != TRI_JSON_ARRAY) return TRI_FAIL(err, TRI_E_FORMAT, "vocab is not an array");
+    return e.kind == TRI_JSON_ARRAY ? TRI_OK : TRI_FAIL(err, TRI_E_FORMAT, "vocab is not an array");
+}
+
+/* r: inside the array. */
+static tri_status read_vocab(tri_ranks *ranks, tri_json_reader *r, tri_error *err) {
+    tri_json_event e;
     for (int32_t i = 0; i < ranks->n_ranks; i++) {
-        int64_t rank;
+        int64_t rank = -1;
         tri_str base64;
         TRI_TRY(tri_json_next(r, &e, err));
-        if (e.kind != TRI_JSON_OBJECT) {
+        if (e.kind == TRI_JSON_END_ARRAY) {
             return TRI_FAIL(err, TRI_E_FORMAT,
                 "vocab has %d tokens; default_vocab_size less special tokens is %d", i,
                 ranks->n_ranks);
         }
+        if (e.kind != TRI_JSON_OBJECT)
+            return TRI_FAIL(err, TRI_E_FORMAT, "vocab[%d]: not an object", i);
         tri_status rc = read_token(r, &rank, &base64, err);
         if (!rc && rank != i) {
             rc = TRI_FAIL(err, TRI_E_FORMAT, "its rank is %" PRId64 ", not its place", rank);
@@ -166,6 +179,7 @@ static tri_status load(
     int32_t bos_id = -1;
     TRI_TRY(read_top(&k, r, json, scratch, err));
     TRI_TRY(read_config(&k, err));
+    TRI_TRY(enter_vocab(&k, r, err));
     /* A token of the vocabulary takes at least `{"rank":0,"token_bytes":""}`. */
     if ((size_t)(k.n_ids - k.n_specials) > k.vocab.len / 28 + 1) {
         return TRI_FAIL(err, TRI_E_FORMAT, "default_vocab_size is %d; vocab has only %zu bytes",
@@ -173,8 +187,8 @@ static tri_status load(
     }
     TRI_TRY(tri_ranks_init(&ranks, t, k.n_ids, k.n_specials, k.n_ids - k.n_specials, err));
     TRI_TRY(read_specials(&k, &ranks, &bos_id, err));
-    TRI_TRY(read_vocab(&k, &ranks, r, err));
-    return tri_ranks_finish(&ranks, k.pattern, bos_id, err);
+    TRI_TRY(read_vocab(&ranks, r, err));
+    return tri_ranks_finish(&ranks, k.pattern, &bos_id, bos_id >= 0, err);
 }
 
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err) {

@@ -55,31 +55,37 @@ static const special_run o200k_specials[] = {{199998, "<|startoftext|>", 0, 1},
     {-1, "<|start|>", 0, 1}, {-1, "<|end|>", 0, 1}, {-1, "<|message|>", 0, 1},
     {-1, "<|reserved_%d|>", 200009, 3}, {-1, "<|call|>", 0, 1}, {-1, "<|reserved_%d|>", 200013, 5},
     {200018, "<|endofprompt|>", 0, 1}, {0}};
+/* ChatGLM4Tokenizer of zai-org/glm-4-9b-chat (tokenization_chatglm.py): names and prefix. */
+static const special_run glm4_specials[] = {{-1, "<|endoftext|>", 0, 1}, {-1, "[MASK]", 0, 1},
+    {-1, "[gMASK]", 0, 1}, {-1, "[sMASK]", 0, 1}, {-1, "<sop>", 0, 1}, {-1, "<eop>", 0, 1},
+    {-1, "<|system|>", 0, 1}, {-1, "<|user|>", 0, 1}, {-1, "<|assistant|>", 0, 1},
+    {-1, "<|observation|>", 0, 1}, {-1, "<|begin_of_image|>", 0, 1}, {-1, "<|end_of_image|>", 0, 1},
+    {-1, "<|begin_of_video|>", 0, 1}, {-1, "<|end_of_video|>", 0, 1}, {0}};
 static const special_run gpt2_specials[] = {{-1, "<|endoftext|>", 0, 1}, {0}};
-static const special_run no_specials[] = {{0}};
+enum { MAX_PREFIX = 2 };
 
 static const struct kind {
     const char *model_type; /* config.json's, or tiktoken's name of the encoding */
     int32_t n_ranks;        /* recognises files of an unknown model; 0: does not */
     const char *expression;
     const special_run *specials;
-    const char *bos; /* in front with special tokens; NULL: nothing is */
+    const char *prefix[MAX_PREFIX]; /* in front with special tokens; NULL: nothing is */
     bool nfc;
 } kinds[] = {
-    {"llama", 128000, cl100k, llama3_specials, "<|begin_of_text|>", false},
-    {"qwen", 151643, qwen, qwen_specials, NULL, true},
-    {"kimi_k2", 163584, kimi, kimi_specials, NULL, false},
-    {"kimi_vl", 0, kimi, kimi_specials, NULL, false},
-    {"kimi_linear", 0, kimi, kimi_specials, NULL, false},
-    {"kimi_k25", 0, kimi, kimi_specials, NULL, false},
-    {"chatglm", 151329, cl100k, no_specials, NULL, false},
-    {"gpt_oss", 199998, o200k, o200k_specials, NULL, false},
-    {"o200k_base", 0, o200k, o200k_specials, NULL, false},
-    {"o200k_harmony", 0, o200k, o200k_specials, NULL, false},
-    {"cl100k_base", 100256, cl100k, cl100k_specials, NULL, false},
-    {"dbrx", 0, cl100k, cl100k_specials, NULL, false},
-    {"gpt2", 50256, tri_gpt2_expression, gpt2_specials, NULL, false},
-    {"r50k_base", 0, tri_gpt2_expression, gpt2_specials, NULL, false},
+    {"llama", 128000, cl100k, llama3_specials, {"<|begin_of_text|>"}, false},
+    {"qwen", 151643, qwen, qwen_specials, {NULL}, true},
+    {"kimi_k2", 163584, kimi, kimi_specials, {NULL}, false},
+    {"kimi_vl", 0, kimi, kimi_specials, {NULL}, false},
+    {"kimi_linear", 0, kimi, kimi_specials, {NULL}, false},
+    {"kimi_k25", 0, kimi, kimi_specials, {NULL}, false},
+    {"chatglm", 151329, cl100k, glm4_specials, {"[gMASK]", "<sop>"}, false},
+    {"gpt_oss", 199998, o200k, o200k_specials, {NULL}, false},
+    {"o200k_base", 0, o200k, o200k_specials, {NULL}, false},
+    {"o200k_harmony", 0, o200k, o200k_specials, {NULL}, false},
+    {"cl100k_base", 100256, cl100k, cl100k_specials, {NULL}, false},
+    {"dbrx", 0, cl100k, cl100k_specials, {NULL}, false},
+    {"gpt2", 50256, tri_gpt2_expression, gpt2_specials, {NULL}, false},
+    {"r50k_base", 0, tri_gpt2_expression, gpt2_specials, {NULL}, false},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds, MAX_RANKS = 1 << 24, MAX_SPECIALS = 1 << 16 };
 
@@ -196,6 +202,12 @@ static tri_status add(specials *s, special item, tri_error *err) {
     return tri_map_put(&s->texts, item.text, 1, err);
 }
 
+static int32_t find_special(const specials *s, const char *text) {
+    for (int32_t i = 0; i < s->n; i++)
+        if (tri_str_is(s->items[i].text, text)) return s->items[i].id;
+    return -1;
+}
+
 static tri_status read_added(specials *s, tri_str config, tri_error *err) {
     const tri_json *root = NULL;
     if (!config.len) return TRI_OK;
@@ -267,7 +279,7 @@ static tri_status load(tri_tokenizer *t, tri_str file, const char *model_type, t
     specials *s, tri_error *err) {
     const struct kind *kind = NULL;
     tri_ranks ranks;
-    int32_t n_ranks, n_ids, bos_id = -1;
+    int32_t n_ranks, n_ids, n_prefix = 0, prefix[MAX_PREFIX];
     TRI_TRY(count_ranks(file, &n_ranks, err));
     TRI_TRY(find_kind(model_type, n_ranks, &kind, err));
     s->cap = MAX_SPECIALS;
@@ -282,7 +294,10 @@ static tri_status load(tri_tokenizer *t, tri_str file, const char *model_type, t
     n_ids = n_ranks;
     for (int32_t i = 0; i < s->n; i++) {
         if (s->items[i].id >= n_ids) n_ids = s->items[i].id + 1;
-        if (kind->bos && tri_str_is(s->items[i].text, kind->bos)) bos_id = s->items[i].id;
+    }
+    for (int32_t i = 0; i < MAX_PREFIX && kind->prefix[i]; i++) {
+        int32_t id = find_special(s, kind->prefix[i]);
+        if (id >= 0) prefix[n_prefix++] = id;
     }
     if (n_ids - n_ranks > MAX_SPECIALS) {
         return TRI_FAIL(
@@ -291,7 +306,7 @@ static tri_status load(tri_tokenizer *t, tri_str file, const char *model_type, t
     if (kind->nfc) t->normalizers[t->n_normalizers++].kind = TRI_NORM_NFC;
     TRI_TRY(tri_ranks_init(&ranks, t, n_ids, 0, n_ranks, err));
     TRI_TRY(fill(&ranks, file, s, err));
-    return tri_ranks_finish(&ranks, tri_str_of(kind->expression), bos_id, err);
+    return tri_ranks_finish(&ranks, tri_str_of(kind->expression), prefix, n_prefix, err);
 }
 
 tri_status tri_load_tiktoken(tri_tokenizer *t, tri_str file, const char *model_type,

@@ -191,42 +191,83 @@ static void prepend(step_run *r) {
     r->n_zero = r->in.n_zero ? r->in.n_zero + r->step->content.len : 0;
 }
 
-static tri_status compose(step_run *r, tri_normal_form form, tri_error *err) {
-    r->unchanged = tri_is_normal(form, r->in.text);
-    if (r->unchanged) return TRI_OK;
-    TRI_TRY(tri_compose(form, r->in.text, r->out, err));
-    /* The first character and what joined it; where it became several, all begin where it does. */
-    size_t n = r->out->len ? tri_utf8_length((uint8_t)r->out->ptr[0]) : 0;
-    r->n_zero = !r->in.n_zero ? 0 : r->in.n_zero > n ? r->in.n_zero : n;
-    return TRI_OK;
-}
-
-static tri_status bert(step_run *r, tri_error *err) {
+static tri_status bert(const tri_normalizer *step, tri_str in, tri_buf *out, tri_error *err) {
     tri_buf other = {0};
     size_t n_zero = 0;
-    each_character(r->step, true, r->in, r->out, &n_zero);
-    tri_stretch now = {{r->out->ptr, r->out->len}, n_zero};
-    tri_status rc = tri_buf_status(r->out, err);
-    if (!rc && now.text.len && r->step->bert.strip_accents) {
-        rc = tri_compose(TRI_NFD, now.text, &other, err);
-        tri_buf_clear(r->out);
+    each_character(step, true, (tri_stretch){in, 0}, out, &n_zero);
+    tri_status rc = tri_buf_status(out, err);
+    if (!rc && out->len && step->bert.strip_accents) {
+        rc = tri_compose(TRI_NFD, (tri_str){out->ptr, out->len}, &other, err);
+        tri_buf_clear(out);
         for (size_t at = 0, n; !rc && at < other.len; at += n) {
             uint32_t c = tri_utf8_get(other.ptr + at, &n);
-            if (tri_unicode_category(c) != TRI_MN) tri_buf_append(r->out, other.ptr + at, n);
+            if (tri_unicode_category(c) != TRI_MN) tri_buf_append(out, other.ptr + at, n);
         }
     }
-    if (!rc && r->step->bert.lowercase && r->out->len) {
+    if (!rc && step->bert.lowercase && out->len) {
         tri_buf_clear(&other);
-        tri_buf_append(&other, r->out->ptr, r->out->len);
-        tri_buf_clear(r->out);
+        tri_buf_append(&other, out->ptr, out->len);
+        tri_buf_clear(out);
         for (size_t at = 0, n; at < other.len; at += n)
-            tri_lowercase(tri_utf8_get(other.ptr + at, &n), r->out);
+            tri_lowercase(tri_utf8_get(other.ptr + at, &n), out);
         rc = tri_buf_status(&other, err);
     }
-    if (!rc) rc = tri_buf_status(r->out, err);
+    if (!rc) rc = tri_buf_status(out, err);
     tri_buf_deinit(&other);
-    r->n_zero = n_zero;
     return rc;
+}
+
+static tri_status precompiled(
+    const tri_normalizer *step, tri_str in, tri_buf *out, tri_error *err) {
+    if (step->by_grapheme) return tri_charsmap_normalize(step->charsmap, in, out, err);
+    for (size_t at = 0; at < in.len;) {
+        tri_str to, rest = {in.ptr + at, in.len - at};
+        size_t n = tri_charsmap_longest(step->charsmap, rest, &to);
+        if (!n) {
+            n = tri_utf8_length((uint8_t)rest.ptr[0]);
+            to = (tri_str){rest.ptr, n};
+        }
+        tri_buf_append(out, to.ptr, to.len);
+        at += n;
+    }
+    return tri_buf_status(out, err);
+}
+
+static tri_status transform(const tri_normalizer *step, tri_str in, tri_buf *out, tri_error *err) {
+    switch (step->kind) {
+    case TRI_NORM_NFC:
+        return tri_compose(TRI_NFC, in, out, err);
+    case TRI_NORM_NFD:
+        return tri_compose(TRI_NFD, in, out, err);
+    case TRI_NORM_NFKC:
+        return tri_compose(TRI_NFKC, in, out, err);
+    case TRI_NORM_NFKD:
+        return tri_compose(TRI_NFKD, in, out, err);
+    case TRI_NORM_BERT:
+        return bert(step, in, out, err);
+    default:
+        return precompiled(step, in, out, err);
+    }
+}
+
+/* A text as a whole, where characters join others and become several.  What its beginning becomes
+ * alone begins where the text does, and so does what later characters joined. */
+static tri_status whole(step_run *r, tri_error *err) {
+    TRI_TRY(transform(r->step, r->in.text, r->out, err));
+    if (!r->in.n_zero || !r->out->len) return TRI_OK;
+    tri_buf alone = {.limit_bytes = r->out->limit_bytes};
+    tri_str beginning = {r->in.text.ptr, r->in.n_zero};
+    size_t first = tri_utf8_length((uint8_t)r->out->ptr[0]);
+    tri_status rc = transform(r->step, beginning, &alone, err);
+    r->n_zero = alone.len;
+    if (r->n_zero < first && r->step->kind != TRI_NORM_BERT) r->n_zero = first;
+    tri_buf_deinit(&alone);
+    return rc;
+}
+
+static tri_status compose(step_run *r, tri_normal_form form, tri_error *err) {
+    r->unchanged = tri_is_normal(form, r->in.text);
+    return r->unchanged ? TRI_OK : whole(r, err);
 }
 
 static tri_status replace(step_run *r, tri_error *err) {
@@ -258,24 +299,8 @@ static tri_status run_step(step_run *r, tri_error *err) {
     case TRI_NORM_REPLACE:
         return replace(r, err);
     case TRI_NORM_PRECOMPILED:
-        if (r->step->by_grapheme) {
-            TRI_TRY(tri_charsmap_normalize(r->step->charsmap, r->in.text, r->out, err));
-        } else {
-            for (size_t at = 0; at < r->in.text.len;) {
-                tri_str to, rest = {r->in.text.ptr + at, r->in.text.len - at};
-                size_t n = tri_charsmap_longest(r->step->charsmap, rest, &to);
-                if (!n) {
-                    n = tri_utf8_length((uint8_t)rest.ptr[0]);
-                    to = (tri_str){rest.ptr, n};
-                }
-                tri_buf_append(r->out, to.ptr, to.len);
-                at += n;
-            }
-        }
-        r->n_zero = r->in.n_zero;
-        return TRI_OK;
     case TRI_NORM_BERT:
-        return bert(r, err);
+        return whole(r, err);
     case TRI_NORM_SENTENCEPIECE:
         r->n_zero = r->in.n_zero;
         return tri_spm_normalize(r->step->spm, r->in.text, r->out, err);
@@ -317,6 +342,7 @@ tri_status tri_normalize(const tri_tokenizer *t, tri_normalize_scratch *scratch,
             in = (tri_stretch){{buffer->ptr, buffer->len}, r.n_zero};
             next = !next;
         }
+        if (in.n_zero > in.text.len) in.n_zero = in.text.len;
     }
     *out = in;
     return TRI_OK;

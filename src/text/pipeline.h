@@ -165,6 +165,9 @@ struct tri_tokenizer {
     /* The model is a BPE over raw bytes: its pieces were taken out of the byte-level alphabet when
      * loaded, and a BYTE_LEVEL pre-tokenizer, then the last, splits but does not map. */
     bool raw_bytes;
+    /* By id, or NULL: tokens whose text stands as it is where others are in the byte-level
+     * alphabet, as GGUF has its special and user-defined ones. */
+    const uint8_t *literal;
     tri_model_kind model;
     union {
         struct tri_bpe *bpe;
@@ -209,7 +212,10 @@ int32_t tri_tokenizer_find_model(const tri_tokenizer *t, tri_str text);
 
 tri_status tri_load_tokenizer_json(tri_tokenizer *t, tri_str json, tri_error *err);
 tri_status tri_load_tekken(tri_tokenizer *t, tri_str json, tri_error *err);
-tri_status tri_load_sentencepiece(tri_tokenizer *t, tri_str file, tri_error *err);
+/* tokenizer_config: the text of tokenizer_config.json, whose add_bos_token and add_eos_token say
+ * what stands around a text; may be empty. */
+tri_status tri_load_sentencepiece(
+    tri_tokenizer *t, tri_str file, tri_str tokenizer_config, tri_error *err);
 /* A tokenizer.model is one or the other. */
 bool tri_is_tiktoken(tri_str file);
 /* model_type: config.json's, which decides the expression; NULL: unknown.  tokenizer_config: the

@@ -14,7 +14,9 @@ enum { /* flags */
     TRI_PRE_NFC = 4,        /* the model's tokenizer.json normalises; GGUF says nothing of it */
     TRI_PRE_CHARACTERS = 8, /* no byte-level alphabet: U+2581 for spaces, <0x0A> for other bytes */
     TRI_PRE_WORDS = 16,     /* characters, split at white space, which is dropped */
-    TRI_PRE_SMART_BOS = 32  /* bos even where the file says not: a known fault of its files */
+    TRI_PRE_SMART_BOS = 32, /* bos even where the file says not: a known fault of its files */
+    TRI_PRE_NO_BOS = 64     /* no bos but one that the file names: GLM-4's chats begin with what
+                               their template writes ([gMASK]<sop>) */
 };
 
 typedef struct tri_pre_rules {

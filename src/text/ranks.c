@@ -75,7 +75,19 @@ static tri_status check(const tri_ranks *r, tri_error *err) {
     return TRI_OK;
 }
 
-tri_status tri_ranks_finish(tri_ranks *r, tri_str expression, int32_t bos_id, tri_error *err) {
+static tri_status check_twins(const tri_ranks *r, tri_error *err) {
+    for (int32_t rank = 0; rank < r->n_ranks; rank++) {
+        int32_t found = tri_bpe_find(r->t->bpe, r->pieces[r->first_id + rank]) - r->first_id;
+        if (found == rank) continue;
+        return TRI_FAIL(err, TRI_E_FORMAT, "ranks %d and %d have the same bytes",
+            found < rank ? found : rank, found < rank ? rank : found);
+    }
+    return TRI_OK;
+}
+
+tri_status tri_ranks_finish(
+    tri_ranks *r, tri_str expression, const int32_t *prefix, int32_t n_prefix, tri_error *err) {
+    TRI_ASSERT(n_prefix < TRI_MAX_TEMPLATE);
     tri_tokenizer *t = r->t;
     TRI_TRY(check(r, err));
     tri_pre_tokenizer *split = &t->pre_tokenizers[t->n_pre_tokenizers];
@@ -88,13 +100,15 @@ tri_status tri_ranks_finish(tri_ranks *r, tri_str expression, int32_t bos_id, tr
     TRI_TRY(tri_bpe_create(&t->bpe,
         &(tri_bpe_config){.n_pieces = r->n_ids, .bytes = true, .ignore_merges = true, .unk_id = -1},
         r->pieces, &t->arena, err));
+    TRI_TRY(check_twins(r, err));
     int32_t *ranks = TRI_NEW_N(&t->arena, int32_t, r->n_ids);
     if (!ranks) return TRI_FAIL(err, TRI_E_MEMORY, "no memory for %d ranks", r->n_ids);
     for (int32_t id = 0; id < r->n_ids; id++)
         ranks[id] = r->pieces[id].ptr ? id : -1;
     TRI_TRY(tri_bpe_derive_merges(t->bpe, ranks, &t->arena, err));
-    if (bos_id < 0) return TRI_OK;
-    t->single[t->n_single++] = (tri_template_item){.id = bos_id};
+    if (n_prefix == 0) return TRI_OK;
+    for (int32_t i = 0; i < n_prefix; i++)
+        t->single[t->n_single++] = (tri_template_item){.id = prefix[i]};
     t->single[t->n_single++] = (tri_template_item){.id = -1};
     return TRI_OK;
 }

@@ -21,7 +21,8 @@ tri_status tri_ranks_set(tri_ranks *r, int32_t rank, tri_str base64, tri_error *
 /* A special token: text that is recognised, outside the ranks. */
 tri_status tri_ranks_add_special(tri_ranks *r, int32_t id, tri_str text, tri_error *err);
 /* Checks that all ranks and all single bytes are there, and makes pre-tokenizer, model and decoder;
- * bos_id in front of what is encoded with special tokens (-1: none). */
-tri_status tri_ranks_finish(tri_ranks *r, tri_str expression, int32_t bos_id, tri_error *err);
+ * prefix: in front of what is encoded with special tokens. */
+tri_status tri_ranks_finish(
+    tri_ranks *r, tri_str expression, const int32_t *prefix, int32_t n_prefix, tri_error *err);
 
 #endif

@@ -200,6 +200,10 @@ static void append_piece(
     }
 }
 
+static bool is_literal(uint8_t type) {
+    return type == TRI_PIECE_UNKNOWN || type == TRI_PIECE_CONTROL || type == TRI_PIECE_USER_DEFINED;
+}
+
 void tri_spm_decode(tri_spm_decoder *d, const tri_spm_decoding *g, int32_t id, tri_buf *out) {
     if (id < 0 || id >= g->n_pieces) return;
     tri_str piece = g->pieces[id];
@@ -212,7 +216,10 @@ void tri_spm_decode(tri_spm_decoder *d, const tri_spm_decoding *g, int32_t id, t
     }
     flush_bytes(d, true, out);
     if (d->any_text || d->space_dropped) d->started = true;
-    if (g->types[id] == TRI_PIECE_CONTROL) {
+    if (g->literal && is_literal(g->types[id])) {
+        d->space_dropped = false;
+        append_text(d, piece.ptr, piece.len, out);
+    } else if (g->types[id] == TRI_PIECE_CONTROL) {
         d->space_dropped = false;
     } else if (g->types[id] == TRI_PIECE_UNKNOWN) {
         d->space_dropped = false;

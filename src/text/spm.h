@@ -40,6 +40,7 @@ typedef struct tri_spm_decoding {
     const tri_str *pieces;
     const uint8_t *types; /* [n_pieces] tri_piece_type */
     tri_str unk_surface;  /* what an unknown piece is in text: " U+2047 " unless the file says */
+    bool literal; /* unknown, control and user-defined pieces are text as they stand: GGUF's */
 } tri_spm_decoding;
 
 typedef struct tri_spm_decoder { /* zeroed: the start of a stream */
@@ -51,7 +52,8 @@ typedef struct tri_spm_decoder { /* zeroed: the start of a stream */
 } tri_spm_decoder;
 
 /* Appends what the next id adds: byte pieces only as whole characters, one U+FFFD for each byte
- * that cannot be part of one.  Control pieces add nothing; ids without a piece neither. */
+ * that cannot be part of one.  Control pieces add nothing unless they are literal; ids without a
+ * piece neither. */
 void tri_spm_decode(
     tri_spm_decoder *decoder, const tri_spm_decoding *decoding, int32_t id, tri_buf *out);
 /* No more ids: held bytes become U+FFFD each. */

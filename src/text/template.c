@@ -114,7 +114,8 @@ void tri_chat_template_close(tri_chat_template *t) {
     free(t);
 }
 
-const char *tri_chat_template_source(const tri_chat_template *t) {
+const char *tri_chat_template_source(const tri_chat_template *t, size_t *n) {
+    if (n) *n = t->source.len;
     return t->source.ptr;
 }
 
@@ -123,6 +124,32 @@ const char *tri_chat_template_source(const tri_chat_template *t) {
 static bool has_tools(const tri_json *inputs) {
     const tri_json *tools = tri_json_get(inputs, "tools");
     return tri_json_is(tools, TRI_JSON_ARRAY) && tools->n > 0;
+}
+
+static const char *kind_of(const tri_json *value) {
+    static const char *const names[] = {[TRI_JSON_NULL] = "null",
+        [TRI_JSON_BOOL] = "a boolean",
+        [TRI_JSON_NUMBER] = "a number",
+        [TRI_JSON_STRING] = "a text",
+        [TRI_JSON_ARRAY] = "an array",
+        [TRI_JSON_OBJECT] = "an object"};
+    return names[value->kind];
+}
+
+/* What transformers' apply_chat_template takes: nothing, or a list of JSON schemas. */
+static tri_status check_tools(const tri_json *tools, tri_error *err) {
+    if (!tools || tri_json_is(tools, TRI_JSON_NULL)) return TRI_OK;
+    if (!tri_json_is(tools, TRI_JSON_ARRAY)) {
+        return TRI_FAIL(err, TRI_E_ARGUMENT,
+            "`tools` is %s; a JSON array of objects, one a tool, is wanted%s", kind_of(tools),
+            tools->kind == TRI_JSON_OBJECT ? ": put [ ] around the one" : "");
+    }
+    for (int32_t i = 0; i < tools->n; i++) {
+        if (tools->items[i].kind == TRI_JSON_OBJECT) continue;
+        return TRI_FAIL(err, TRI_E_ARGUMENT, "`tools`[%d] is %s; each tool is a JSON object", i,
+            kind_of(&tools->items[i]));
+    }
+    return TRI_OK;
 }
 
 static tri_status parse_inputs(
@@ -141,7 +168,7 @@ static tri_status parse_inputs(
         return TRI_FAIL(err, TRI_E_ARGUMENT,
             "inputs of a chat template are a JSON object with an array `messages`");
     }
-    return TRI_OK;
+    return check_tools(tri_json_get(*root, "tools"), err);
 }
 
 tri_status tri_chat_template_render(

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "data/gguf.h"
 #include "text/template.h"
+#include "text/unicode.h"
 
 enum { MAX_TEMPLATE_BYTES = 4 << 20, MAX_CONFIG_BYTES = 64 << 20 };
 
@@ -117,6 +118,16 @@ static tri_status copy_text(tri_str text, tri_arena *arena, tri_str *copy, tri_e
     return TRI_OK;
 }
 
+/* The file's bytes; templates compute with UTF-8. */
+static tri_status copy_token(tri_str token, tri_arena *arena, tri_str *copy, tri_error *err) {
+    tri_buf mended = {0};
+    tri_utf8_sanitize(&mended, token);
+    tri_status rc = tri_buf_status(&mended, err);
+    if (!rc) rc = copy_text((tri_str){mended.ptr ? mended.ptr : "", mended.len}, arena, copy, err);
+    tri_buf_deinit(&mended);
+    return rc;
+}
+
 static tri_status gguf_templates(
     tri_template_sources *s, const tri_gguf *gguf, tri_arena *arena, tri_error *err) {
     static const char key[] = "tokenizer.chat_template";
@@ -154,7 +165,7 @@ static tri_status gguf_tokens(
         /* Some files write -1 for none, as a 32-bit number without sign. */
         TRI_TRY(tri_gguf_read_i64(gguf, id_keys[i], INT32_MIN, UINT32_MAX, &id, err));
         if (id < 0 || id >= tokens->n) continue;
-        TRI_TRY(copy_text(tokens->strings[id], arena, &text, err));
+        TRI_TRY(copy_token(tokens->strings[id], arena, &text, err));
         add_token(s, token_keys[i], text);
     }
     return TRI_OK;

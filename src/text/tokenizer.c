@@ -165,6 +165,7 @@ static tri_status fill_decoded(tri_tokenizer *t, tri_error *err) {
         size_t n;
         decoded[i] = t->tokens[i];
         if (kind == TRI_DECODE_BYTES || !t->tokens[i].ptr) continue;
+        if (t->literal && t->literal[i]) continue;
         if (!tri_byte_level_undo(t->tokens[i], at, &n)) continue;
         decoded[i] = (tri_str){at, n};
         at += n;
@@ -233,7 +234,8 @@ static tri_status load_file(
         rc = tri_load_tiktoken(t, file, model_type_beside(path, scratch),
             read_beside(path, "tokenizer_config.json", scratch), err);
     } else if (ends_with_ignoring_case(name, ".model") || strcasestr(name, ".model.v")) {
-        rc = tri_load_sentencepiece(t, file, err);
+        rc = tri_load_sentencepiece(
+            t, file, read_beside(path, "tokenizer_config.json", scratch), err);
     } else {
         rc = TRI_FAIL(err, TRI_E_FORMAT,
             "a tokenizer is a .json, .model, .tiktoken or GGUF file, and this is none");

@@ -112,10 +112,16 @@ bool tri_unicode_is_space(uint32_t c) {
            c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-static bool in_ranges(uint32_t code, const tri_code_range *ranges, int32_t n) {
-    for (int32_t i = 0; i < n; i++)
-        if (code >= ranges[i].first && code <= ranges[i].last) return true;
-    return false;
+bool tri_code_ranges_hold(const tri_code_range *ranges, int32_t n, uint32_t code) {
+    int32_t low = 0, high = n; /* the first range that ends at the code or past it */
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (ranges[middle].last < code)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && ranges[low].first <= code;
 }
 
 bool tri_unicode_is_word(uint32_t code) {
@@ -123,7 +129,7 @@ bool tri_unicode_is_word(uint32_t code) {
             code, TRI_CATS_LETTER | TRI_CATS_MARK | 1u << TRI_ND | 1u << TRI_NL | 1u << TRI_PC))
         return true;
     return code == 0x200C || code == 0x200D ||
-           in_ranges(code, tri_unicode_alphabetic, tri_n_unicode_alphabetic);
+           tri_code_ranges_hold(tri_unicode_alphabetic, tri_n_unicode_alphabetic, code);
 }
 
 int32_t tri_unicode_script(uint32_t code) {

@@ -13,6 +13,17 @@ static inline uint32_t tri_utf8_get(const char *at, size_t *length) {
     return code;
 }
 
+/* tri_utf8_decode, with U+FFFD for what is ill-formed. */
+static inline size_t tri_utf8_point(const char *at, size_t n, uint32_t *code) {
+    if ((uint8_t)at[0] < 0x80) {
+        *code = (uint8_t)at[0];
+        return 1;
+    }
+    size_t length = tri_utf8_decode(at, n, code);
+    if (*code == TRI_UTF8_INVALID) *code = TRI_CODE_REPLACEMENT;
+    return length;
+}
+
 /* Where the character before `end` begins (end > 0). */
 static inline size_t tri_utf8_before(const char *text, size_t end) {
     end--;

@@ -91,6 +91,14 @@ def test_where_templates_are(model, place):
     assert trireme("render-template", at, "--source").out == TEMPLATE
 
 
+def test_a_nul_byte_is_a_character(model):
+    """As in jinja2: a template goes on after it."""
+    source = "a\0b{{ messages[0].content }}\0"
+    (model / "chat_template.jinja").write_text(source)
+    assert trireme("render-template", model, "--source").out == source
+    assert render(model) == oracle(source, messages=MESSAGES)
+
+
 def test_several_templates(model):
     templates = [{"name": n, "template": f"{n}:{{{{ messages[0].content }}}}"} for n in ("default", "tool_use", "rag")]
     (model / "tokenizer_config.json").write_text(json.dumps({"chat_template": templates}))
@@ -170,6 +178,11 @@ def test_errors(model):
     assert "messages" in refused("render-template", model, stdin="{}")
     for value in "True", "None", "{'a': 1}":
         assert "no JSON" in refused("render-template", model, "--set", f"x={value}", stdin="[]")
+    tools = model / "tools.json"
+    for value, word in ({"type": "function"}, "array of objects"), ("f", "array of objects"), ([{}, "f"], "[1] is a text"):
+        tools.write_text(json.dumps(value))
+        assert word in refused("render-template", model, "--tools", tools, stdin="[]")
+        assert word in refused("render-template", model, stdin=json.dumps({"messages": [], "tools": value}))
     assert "KEY=VALUE" in refused("render-template", model, "--set", "nothing", stdin="[]")
 
 

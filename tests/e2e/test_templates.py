@@ -3,6 +3,7 @@ conversations, thousands of one-construct templates, and what came from the inpu
 
 import copy
 import re
+import unicodedata
 import warnings
 
 import harness
@@ -51,6 +52,32 @@ def test_features(engine):
             different.append(f"{source!r}: jinja2 {error or text!r}; we {got}")
     assert not different, f"{len(different)} of {n}:\n" + "\n".join(different[:10])
     assert n > 10_000
+
+
+METHODS = (
+    "upper lower title casefold swapcase capitalize isalpha isdecimal isdigit isnumeric islower isupper istitle isspace "
+    "isprintable isalnum isidentifier"
+).split()
+LOWER_SINCE_15 = "\u10fc\ua7f2\ua7f3\ua7f4\uab69"  # Lowercase in our Unicode, 15, and not in Python's 14
+
+
+def test_every_character(engine):
+    """What Python's str says of each character that its Unicode knows, alone and in a word."""
+    wrong = set()
+    known = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
+    known = [c for c in known if c not in "\1\2"]  # which part the answers
+    source = "{% for c in s %}" + "\1".join("{{ c." + m + "() }}" for m in METHODS)
+    source += "\1{{ ('a' ~ c ~ 'Σ').lower() }}\1{{ ('x' ~ c ~ 'y').splitlines()|length }}\2{% endfor %}"
+    for i in range(0, len(known), 8192):
+        some = known[i : i + 8192]
+        rows = engine.render(source, {"s": some})["text"].split("\2")[:-1]
+        assert len(rows) == len(some)
+        for c, row in zip(some, rows):
+            answers = [str(getattr(c, m)()) for m in METHODS] + [f"a{c}Σ".lower(), str(len(f"x{c}y".splitlines()))]
+            wrong |= {(m, c) for m, a, b in zip([*METHODS, "sigma", "lines"], row.split("\1"), answers) if a != b}
+    if unicodedata.unidata_version < "15":
+        wrong -= {("islower", c) for c in LOWER_SINCE_15}
+    assert not wrong, sorted(wrong)[:10]
 
 
 # ---- what came from the inputs ----
@@ -188,6 +215,26 @@ def test_spans_are_exact(engine):
 def test_hostile_templates_end(engine, source):
     got = engine.render(source, {}, limits={"memory": 100 << 20, "steps": 2_000_000})
     assert "error" in got
+
+
+@pytest.mark.parametrize(
+    "source, opened",
+    [
+        ("{% if 1 %}x", "line 1, column 4"), ("\n{% for i in x %}y", "line 2, column 4"), ("{% if 1 %}{% else %}x", "line 1, column 4"),
+        ("{% if 1 %}\n{% for x in y %}\n{% endif %}", "line 2, column 4"), ("{% if 1 %}{% if 2 %}{% endif %}", "line 1, column 4"),
+        ("{% if 1 %}{% elif 2 %}{% endfor %}", "line 1, column 4"), ("{% if 1 %}{% for x in y %}{% nope %}", "line 1, column 14"),
+        ("{% for x in y %}{% else %}{% endif %}", "line 1, column 4"), ("{% macro m() %}{% if 1 %}{% endmacro %}", "line 1, column 19"),
+        ("{% set a %}x", "line 1, column 4"), ("{% filter upper %}", "line 1, column 4"), ("{% call f() %}", "line 1, column 4"),
+        ("{% with %}", "line 1, column 4"), ("{% generation %}", "line 1, column 4"), ("{% endif %}", None), ("{% nope %}", None),
+    ],
+)
+def test_tags_that_do_not_match(engine, source, opened):
+    """jinja2's words, and beside them where the block begins."""
+    _, error = jinja_oracle.expected(source, {})
+    message = engine.render(source, {})["error"]
+    place, text = message.split(": ", 1)
+    assert place.startswith(f"line {error.lineno}, ")
+    assert text == str(error) + (f" It begins in {opened}." if opened else "")
 
 
 def test_errors_name_the_place(engine):

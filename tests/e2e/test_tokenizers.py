@@ -117,7 +117,9 @@ def small_texts():
     r = random.Random(3)
     words = CORPUS.split() + ["<s>", "<tok>", " <tok> ", "[X]", "a<tok>b", "tok", "Tok", "toks", "  ", "a  b", " "]
     plain = [" ".join(r.choice(words) for _ in range(r.randrange(1, 9))) for _ in range(SMALL // 2)]
-    return ["", " ", "  ", "a", " a", "a ", "▁", "<s>", "ab<s>", "<s>ab", "\x00"] + plain + [
+    # Text whose first character another number of bytes stands for when it is normalised.
+    grown = [c + rest for c in ("\ufb01", "\U0002f894", "\u00e9", "e\u0301", "\u0958", "\u4e2d", "\u0130", "\ufdfa") for rest in ("", " a", "bab", "\u0323b")]
+    return ["", " ", "  ", "a", " a", "a ", "▁", "<s>", "ab<s>", "<s>ab", "\x00"] + grown + plain + [
         texts.text() for _ in range(SMALL // 2)
     ]
 
@@ -266,7 +268,12 @@ def add_tokens(t):
 
 @pytest.mark.parametrize("name", NORMALIZERS)
 def test_normalizer(name, scratch, small_texts):
-    for pre in (None, pre_tokenizers.Metaspace(prepend_scheme="first"), pre_tokenizers.ByteLevel(False)):
+    first = pre_tokenizers.Metaspace(prepend_scheme="first")
+    words = pre_tokenizers.Split("b", "isolated")
+    for pre in (
+        None, first, pre_tokenizers.ByteLevel(False), pre_tokenizers.Sequence([words, first]),
+        pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(False), pre_tokenizers.Digits(True)]),
+    ):
         t = small_bpe(fuse_unk=True)
         t.normalizer = NORMALIZERS[name]
         if pre:
@@ -411,7 +418,7 @@ def test_decoder(decoder, scratch):
     r = random.Random(11)
     n = t.get_vocab_size()
     near = [i for i, p in enumerate(pieces) if p in ("a", "t", "ttt", "▁", "▁▁", "the", "<0xE2>", "<0x96>", "<0x81>", "<0x41>")]
-    lists = [[r.randrange(n + 3)] for _ in range(50)] + [
+    lists = [[r.randrange(n)] for _ in range(50)] + [
         [r.choice(near) if r.random() < 0.5 else r.randrange(n) for _ in range(r.randrange(1, 12))] for _ in range(2000)
     ]
     for skip in (False, True):
@@ -422,6 +429,33 @@ def test_decoder(decoder, scratch):
             except BaseException:  # the package's Strip and BPEDecoder panic where a token is all content, or none is there
                 continue
             assert text == theirs, (skip, [t.id_to_token(i) for i in ids])
+
+
+def test_what_is_no_list_of_ids(scratch):
+    """Refused with the place, whatever the package would skip."""
+    path = scratch / "tokenizer.json"
+    Tokenizer(models.WordLevel({"a": 0, "b": 1, "c": 3}, "a")).save(str(path))
+    for text, out in ("", ""), (" 0 1\n", "a b"), ("0,1 ,\n3", "a b c"), ("[0, 1,3]\n", "a b c"), ("[]", ""), (" [ ] ", ""):
+        assert harness.trireme("detokenize", path, stdin=text).out == out
+    bad = {
+        "[0, 1": "byte 6: the end where ',' or ']' should be",
+        "[0 1]": "byte 4: '1' where ',' or ']' should be",
+        "0, 1]": "byte 5: ']' where a token id should be",
+        "[0]]": "byte 4: ']' where the end should be",
+        "[[0]]": "byte 2: '[' where a token id should be",
+        "0,,1": "byte 3: ',' where a token id should be",
+        "0 1,": "byte 5: the end where a token id should be",
+        "[0,]": "byte 4: ']' where a token id should be",
+        "0 x\x1b1 1": "byte 3: 'x\\x1b1' where a token id should be",
+        "0 -1": "byte 3: '-1' where",
+        "99999999999999999999": "byte 1: '99999999999999999999' where",
+        "1 4 0": "byte 3: token id 4 is past the vocabulary, which has 4 ids (0 to 3)",
+        "1 2 0": "byte 3: token id 2 is a hole in the vocabulary of 4 ids",
+    }
+    for text, message in bad.items():
+        assert message in harness.refused("detokenize", path, stdin=text), text
+    message = harness.refused("detokenize", path, "--jsonl", stdin="[0]\n0 1\n")
+    assert "line 2: byte 1: '0' where '[' of an array" in message
 
 
 def tokenize_whole(path, text, threads):

@@ -1,5 +1,6 @@
 """Vocabularies that are no tokenizer.json, against the packages that own their formats: sentencepiece, mistral_common,
-tiktoken, and llama.cpp's expected tokens for GGUF.  Encoding and decoding are compared id by id and byte by byte."""
+tiktoken, and llama.cpp's expected tokens for GGUF.  Encoding and decoding are compared id by id and byte by byte.
+--tokenizer_strings N compares that many strings a vocabulary."""
 
 import base64
 import functools
@@ -11,6 +12,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import harness
 import tokenizer_oracle as oracle
@@ -18,8 +20,12 @@ import tokenizer_oracle as oracle
 sentencepiece = pytest.importorskip("sentencepiece")
 tiktoken = pytest.importorskip("tiktoken")
 
-N_TEXTS = 1500  # a family
 SPACE = "\u2581"
+
+
+@pytest.fixture(scope="session")
+def n_texts(request):
+    return request.config.getoption("--tokenizer_strings")
 
 
 def mistral_file(name):
@@ -98,10 +104,10 @@ def compare_sentencepiece(path, n, seed):
 
 
 @pytest.mark.parametrize("version", ["tokenizer.model.v1", "mistral_instruct_tokenizer_241114.model.v7"])
-def test_mistral_models(version, scratch):
+def test_mistral_models(version, scratch, n_texts):
     path = scratch / "tokenizer.model"
     path.write_bytes(mistral_file(version).read_bytes())
-    compare_sentencepiece(path, N_TEXTS, 11)
+    compare_sentencepiece(path, n_texts, 11)
 
 
 TRAINED = {
@@ -154,10 +160,31 @@ def train(corpus, path, **options):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_trained_models(name, corpus, scratch):
+def test_trained_models(name, corpus, scratch, n_texts):
     path = scratch / "tokenizer.model"
     train(corpus, path, **TRAINED[name])
-    compare_sentencepiece(path, 1500, 12)
+    compare_sentencepiece(path, n_texts, 12)
+
+
+def test_configured_bos_and_eos(scratch):
+    """tokenizer_config.json's add_bos_token and add_eos_token, as transformers 4.57.1's LlamaTokenizer, which gave
+    these ids on these files: 1 is <s>, 2 is </s>."""
+    (scratch / "tokenizer.model").write_bytes(mistral_file("tokenizer.model.v1").read_bytes())
+    a = sentencepiece.SentencePieceProcessor(model_file=str(scratch / "tokenizer.model")).encode("a")
+    config = scratch / "tokenizer_config.json"
+    for settings, ids in (
+        ({}, [1, *a]),
+        ({"add_bos_token": True, "add_eos_token": None}, [1, *a]),
+        ({"add_bos_token": False}, a),
+        ({"add_eos_token": True}, [1, *a, 2]),
+        ({"add_bos_token": False, "add_eos_token": True}, [*a, 2]),
+        ({"add_eos_token": True, "bos_token": {"content": "</s>"}, "eos_token": "<unk>"}, [2, *a, 0]),
+    ):
+        config.write_text(json.dumps(settings))
+        assert encode(scratch, ["a"], "--add_special_tokens") == [ids], settings
+        assert encode(scratch / "tokenizer.model", ["a"]) == [a]
+    config.write_text('{"add_bos_token": 1}')
+    assert 'tokenizer_config.json: "add_bos_token"' in harness.refused("tokenize", scratch, stdin="a")
 
 
 def test_word_models_are_refused_by_name(corpus, scratch):
@@ -170,11 +197,11 @@ def test_word_models_are_refused_by_name(corpus, scratch):
 
 
 @pytest.mark.parametrize("name", ["tekken_240718.json", "tekken_240911.json"])
-def test_tekken(name):
+def test_tekken(name, n_texts):
     path = mistral_file(name)
     tekken = pytest.importorskip("mistral_common.tokens.tokenizers.tekken")
     theirs = tekken.Tekkenizer.from_file(path)
-    lines = texts(N_TEXTS, 13, ["<s>", "</s>", "[INST]", "[/INST]", "<unk>", "<SPECIAL_20>", "[TOOL_CALLS]"])
+    lines = texts(n_texts, 13, ["<s>", "</s>", "[INST]", "[/INST]", "<unk>", "<SPECIAL_20>", "[TOOL_CALLS]"])
     first = theirs.num_special_tokens
     compare(path, lines, lambda s: theirs.encode(s, bos=False, eos=False), theirs.decode, theirs.n_words, 13, first)
     same(lines[:50], encode(path, lines[:50], "--add_special_tokens"), [theirs.encode(s, bos=True, eos=False) for s in lines[:50]])
@@ -249,13 +276,13 @@ def write_tiktoken(directory, ranks, model_type, **config):
 
 
 @pytest.mark.parametrize("model_type", TIKTOKEN)
-def test_tiktoken(model_type, scratch):
+def test_tiktoken(model_type, scratch, n_texts):
     expression, vocabulary, n = TIKTOKEN[model_type]
     ranks = ranks_of(vocabulary, n)
     write_tiktoken(scratch, ranks, model_type)
     theirs = tiktoken.Encoding(model_type, pat_str=expression, mergeable_ranks=ranks, special_tokens={})
     form = (lambda s: unicodedata.normalize("NFC", s)) if model_type == "qwen" else (lambda s: s)
-    lines = texts(1500, 15, ["<|eot_id|>", "<|im_end|>"])
+    lines = texts(n_texts, 15, ["<|eot_id|>", "<|im_end|>"])
     compare(scratch, lines, lambda s: theirs.encode(form(s), disallowed_special=()), theirs.decode, n, 15)
 
 
@@ -271,6 +298,9 @@ def test_tiktoken_special_tokens(scratch):
     n = 128000
     write_tiktoken(scratch, ranks_of("gpt-2", n), "llama")
     assert encode(scratch, ["<|eot_id|>"], "--parse_special", "--add_special_tokens") == [[n, n + 9]]
+    n = 151329  # [gMASK]<sop> before all, as zai-org/glm-4-9b-chat's ChatGLM4Tokenizer
+    write_tiktoken(scratch, ranks_of("gpt-2", n), "chatglm")
+    assert encode(scratch, ["<|user|>", ""], "--parse_special", "--add_special_tokens") == [[n + 2, n + 4, n + 7], [n + 2, n + 4]]
     n = 50256
     write_tiktoken(scratch, ranks_of("gpt-2", n), "unheard_of")
     assert encode(scratch, ["<|endoftext|>"], "--parse_special") == [[n]]  # known by its number of ranks
@@ -312,20 +342,20 @@ def test_gguf_expected_tokens(name):
     assert not wrong, f"{len(wrong)} of {len(lines)} differ, as {wrong[0]!r}"
 
 
-# name: Unigram, the unknown token, a space before the text and one for many, texts
+# name: Unigram, the unknown token, a space before the text and one for many
 SENTENCEPIECE_KINDS = {
-    "llama-spm": (False, 0, True, False, N_TEXTS),
-    "baichuan": (False, 0, True, False, 1500),
-    "phi-3": (False, 0, True, False, 1500),
-    "nomic-bert-moe": (True, 3, True, True, N_TEXTS),
+    "llama-spm": (False, 0, True, False),
+    "baichuan": (False, 0, True, False),
+    "phi-3": (False, 0, True, False),
+    "nomic-bert-moe": (True, 3, True, True),
 }
 
 
 @pytest.mark.parametrize("name", SENTENCEPIECE_KINDS)
-def test_gguf_sentencepiece(name):
+def test_gguf_sentencepiece(name, n_texts):
     """llama and t5 kinds against sentencepiece with the same pieces.  User-defined tokens, which converters add, are
     taken out of the texts: SentencePiece has no added tokens."""
-    unigram, unknown, prefix, extra, n = SENTENCEPIECE_KINDS[name]
+    unigram, unknown, prefix, extra = SENTENCEPIECE_KINDS[name]
     path, g = oracle.ORACLES / f"ggml-vocab-{name}.gguf", gguf_of(name)
     types = [2 if i == unknown else 3 if kind in (2, 4) else kind for i, kind in enumerate(g.types)]
     pieces = zip(g.tokens, g.scores, types)
@@ -333,24 +363,98 @@ def test_gguf_sentencepiece(name):
         model_proto=model_proto(pieces, unigram, 6 in types, prefix, extra, g.charsmap)
     )
     defined = [t for t, kind in zip(g.tokens, g.types) if kind == 4]
-    lines = [t for t in texts(n, 16, g.tokens[:20]) if not any(d in t for d in defined)]
+    lines = [t for t in texts(n_texts, 16, g.tokens[:20]) if not any(d in t for d in defined)]
     ours = encode(path, lines)
     same(lines, ours, [theirs.encode(line) for line in lines])
-    lists = [[i for i in ids if g.types[i] != 4] for ids in shuffled(ours, len(g.tokens), 16)]
+    # GGUF's own rule for the others: test_gguf_special_tokens_are_text.
+    lists = [[i for i in ids if g.types[i] not in (2, 3, 4)] for ids in shuffled(ours, len(g.tokens), 16)]
     same(lists, decode(path, lists), [theirs.decode(ids) for ids in lists])
 
 
-@pytest.mark.parametrize("name", ["gpt-2", "gpt-neox", "llama-bpe", "qwen2", "command-r", "starcoder", "deepseek-coder", "gemma-4"])
-def test_gguf_as_tokenizer_json(name):
+AS_TOKENIZER_JSON = "gpt-2 gpt-neox llama-bpe qwen2 command-r starcoder deepseek-coder gemma-4".split()
+
+
+@pytest.mark.parametrize("name", AS_TOKENIZER_JSON)
+def test_gguf_as_tokenizer_json(name, n_texts):
     """The table of pre names against the pipelines of the models' tokenizer.json."""
     theirs, special = oracle.family(name)
     # gpt-neox's file has no pre name: mpt's has, with the same vocabulary.
     path = oracle.ORACLES / f"ggml-vocab-{'mpt' if name == 'gpt-neox' else name}.gguf"
-    lines = texts(1500, 17, special[:50])
+    lines = texts(n_texts, 17, special[:50])
     ours = encode(path, lines, "--parse_special")
     same(lines, ours, [e.ids for e in theirs.encode_batch(lines, add_special_tokens=False)])
-    lists = shuffled(ours, theirs.get_vocab_size(), 17)
+    # The package takes user-defined letters of the byte-level alphabet for bytes; llama.cpp and we do not.
+    types = gguf_of("mpt" if name == "gpt-neox" else name).types
+    letters = {i for i, kind in enumerate(types) if kind == 4 and gguf_of(name).tokens[i] in byte_alphabet()}
+    lists = [[i for i in ids if i not in letters] for ids in shuffled(ours, theirs.get_vocab_size(), 17)]
     same(lists, decode(path, lists), theirs.decode_batch(lists, skip_special_tokens=False))
+
+
+@pytest.mark.parametrize("name", [*SENTENCEPIECE_KINDS, *AS_TOKENIZER_JSON])
+def test_gguf_special_tokens_are_text(name):
+    """Unknown, control and user-defined tokens are their text as it stands, as llama.cpp's token_to_piece has it
+    (src/llama-vocab.cpp): DeepSeek's user-defined "\xf6" is that letter, not the byte that GPT-2's alphabet writes so."""
+    g = gguf_of(name)
+    special = [i for i, kind in enumerate(g.types) if kind in (2, 3, 4)]
+    same(special, decode(oracle.ORACLES / f"ggml-vocab-{name}.gguf", [[i] for i in special]), [g.tokens[i] for i in special])
+
+
+def test_gguf_bert(n_texts):
+    """Any character that Python's Unicode has.  The package stands at Unicode 8 and 9: it differs where a text has a
+    character that is newer or whose category changed since, and only by those."""
+    path = oracle.ORACLES / "ggml-vocab-bert-bge.gguf"
+    theirs, special = oracle.bert_tokenizer()
+    theirs.encode_special_tokens = True
+    package = lambda lines: [e.ids for e in theirs.encode_batch(lines, add_special_tokens=False)]
+    words = Tokenizer(models.WordPiece(oracle.bert_vocabulary(), unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made = oracle.Texts(18, special, without=())
+    lines = [made.text() for _ in range(n_texts)]
+    ours = encode(path, lines)
+    same(lines, ours, [e.ids for e in words.encode_batch([oracle.bert_words(line) for line in lines])])
+    differing = [line for line, a, b in zip(lines, ours, package(lines)) if a != b]
+    older = ["".join(c for c in line if c not in oracle.newer_properties()) for line in differing]
+    assert all(a != b for a, b in zip(differing, older))
+    same(older, encode(path, older), package(older))
+    lists = shuffled(ours, theirs.get_vocab_size(), 18)
+    same(lists, decode(path, lists), theirs.decode_batch(lists, skip_special_tokens=False))
+
+
+def write_gguf(path, pre, tokens, **settings):
+    """A byte-level vocabulary without merges: the byte alphabet, then tokens of (text, type)."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list([*byte_alphabet(), *(text for text, _ in tokens)])
+    writer.add_token_types([1] * 256 + [kind for _, kind in tokens])
+    writer.add_token_merges(["a b"])
+    for name, value in settings.items():
+        getattr(writer, "add_" + name)(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def test_gguf_frames(scratch):
+    """What stands around a text is what the file says, as in llama.cpp: for GLM-4, whose chats begin with what their
+    template writes, no bos that the file does not name."""
+    path = scratch / "x.gguf"
+    a = list(byte_alphabet()).index("a")
+    tokens = [("[gMASK]", 3), ("<sop>", 3), ("\xf6", 4)]
+    for pre, settings, ids in (
+        ("glm4", {}, [a]),
+        ("glm4", {"bos_token_id": 256}, [a]),
+        ("glm4", {"add_bos_token": True}, [a]),
+        ("glm4", {"add_bos_token": True, "bos_token_id": 256, "add_eos_token": True, "eos_token_id": 257}, [256, a, 257]),
+        ("chatglm-bpe", {"add_bos_token": True}, [a]),
+        ("gpt-2", {"add_bos_token": True}, [11, a]),
+    ):
+        write_gguf(path, pre, tokens, **settings)
+        assert encode(path, ["a"], "--add_special_tokens") == [ids], (pre, settings)
+        assert encode(path, ["[gMASK]<sop>a"], "--parse_special") == [[256, 257, a]]
+        assert encode(path, ["\xf6"]) == [[258]] and decode(path, [[258, 256]]) == ["\xf6[gMASK]"]
 
 
 def test_gguf_kinds_are_refused_by_name(scratch):

@@ -336,12 +336,43 @@ def metaspace_tokenizer(name):
     return t, special
 
 
-def bert_tokenizer():
+# Google's list has 2B820; the package, and llama.cpp after it, 2B920.
+CHINESE = (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F), (0x2B920, 0x2CEAF)
+CHINESE += (0xF900, 0xFAFF), (0x2F800, 0x2FA1F)
+
+
+def bert_words(text):
+    """What BERT's own steps (clean, space around Chinese, drop accents, lower, split at punctuation) make of a text by
+    Python's Unicode: words and punctuation, a space between."""
+    out = []
+    for c in text:
+        category = unicodedata.category(c)
+        if c in "\t\n\r" or category[0] == "Z":
+            out.append(" ")
+        elif category in ("Cc", "Cf", "Co") or c == "\ufffd":  # unassigned ones stay, as in the package
+            continue
+        elif any(a <= ord(c) <= b for a, b in CHINESE):
+            out += [" ", c, " "]
+        else:
+            out.append(c)
+    bare = "".join(c for c in unicodedata.normalize("NFD", "".join(out)) if unicodedata.category(c) != "Mn")
+    lower = "".join(c.lower() for c in bare)
+    mark = lambda c: "!" <= c <= "/" or ":" <= c <= "@" or "[" <= c <= "`" or "{" <= c <= "~" or unicodedata.category(c)[0] == "P"
+    return " ".join("".join(f" {c} " if mark(c) else c for c in lower).split())
+
+
+def bert_vocabulary():
     g = Gguf("bert-bge")
     vocab = {}
     for i, (token, kind) in enumerate(zip(g.tokens, g.types)):
         # llama.cpp writes "▁word" for a word's beginning and drops the "##" of what follows.
-        vocab[token if kind == 3 else token[1:] if token.startswith("▁") else "##" + token] = i
+        whole = kind == 3 or (len(token) > 1 and token[0] + token[-1] == "[]")
+        vocab[token if whole else token[1:] if token.startswith("▁") else "##" + token] = i
+    return vocab
+
+
+def bert_tokenizer():
+    vocab = bert_vocabulary()
     t = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     t.normalizer = normalizers.BertNormalizer()
     t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

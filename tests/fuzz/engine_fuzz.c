@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static tri_plugin_device facts;
     if (!plugins.kernels) {
         if (tri_plugin_set_open(&plugins, NULL, 0, NULL)) abort();
-        facts = tri_target_facts("");
+        facts = tri_target_facts("cpu", "");
     }
     if (size > (size_t)1 << 22) return 0;
     const tri_select select = {.kernels = plugins.kernels,

@@ -8,6 +8,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tri_error err = {0};
     tri_str file = {(const char *)data, size};
     tri_tokenizer *t = fuzz_new_tokenizer();
-    if (t) fuzz_use_tokenizer(t, tri_load_sentencepiece(t, file, &err), file, &err);
+    if (t) fuzz_use_tokenizer(t, tri_load_sentencepiece(t, file, (tri_str){0}, &err), file, &err);
     return 0;
 }

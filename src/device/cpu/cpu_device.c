@@ -38,6 +38,7 @@ typedef struct cpu_slot {
     struct cpu_slot *next; /* in the device's queue */
     tri_step *step;
     int64_t capacity_bytes;
+    void *results; /* the step's, when it has run */
     bool done;
 } cpu_slot;
 
@@ -69,6 +70,8 @@ typedef struct cpu_capture {
     tri_comm *comm;
     tri_plugin_step step;
     int64_t *profile;
+    const void *results;
+    int64_t n_result_bytes;
     cpu_slot slots[TRI_DEVICE_MAX_QUEUED];
     int64_t n_submitted, n_completed; /* slot of a step: its number modulo the slots */
 } cpu_capture;
@@ -161,6 +164,7 @@ static void *work(void *arg) {
         cpu_capture *c = (cpu_capture *)slot->capture;
         bind_step(c, slot->step);
         run_step(d, c);
+        if (c->n_result_bytes > 0) memcpy(slot->results, c->results, (size_t)c->n_result_bytes);
 
         pthread_mutex_lock(&d->mutex);
         d->first = slot->next;
@@ -187,8 +191,10 @@ static void capture_destroy(tri_capture *capture) {
     synchronize(capture->device);
     for (int32_t i = 0; c->bound && i < c->n_launches; i++)
         tri_bound_launch_deinit(&c->bound[i]);
-    for (int32_t i = 0; i < TRI_DEVICE_MAX_QUEUED; i++)
+    for (int32_t i = 0; i < TRI_DEVICE_MAX_QUEUED; i++) {
         free(c->slots[i].step);
+        free(c->slots[i].results);
+    }
     free(c->launches);
     free(c->bound);
     free(c->taken);
@@ -230,6 +236,8 @@ static tri_status capture_create(
     c->n_launches = list->n_launches;
     c->n_groups = tri_launch_list_groups(list);
     c->comm = list->comm;
+    c->results = list->results;
+    c->n_result_bytes = list->n_result_bytes;
     c->step.struct_size = sizeof(tri_plugin_step);
     c->step.masks = list->masks;
     c->step.mask_stride_words = list->mask_stride_words;
@@ -247,7 +255,9 @@ static tri_status capture_create(
         slot->capture = &c->base;
         slot->capacity_bytes = list->max_step_bytes;
         if (list->max_step_bytes > 0) slot->step = malloc((size_t)list->max_step_bytes);
-        ok = list->max_step_bytes <= 0 || slot->step;
+        if (list->n_result_bytes > 0) slot->results = malloc((size_t)list->n_result_bytes);
+        ok = (list->max_step_bytes <= 0 || slot->step) &&
+             (list->n_result_bytes <= 0 || slot->results);
     }
     if (!ok) {
         rc = TRI_FAIL(
@@ -317,6 +327,7 @@ static tri_status complete(tri_capture *capture, tri_error *err) {
         pthread_cond_wait(&d->finished, &d->mutex);
     pthread_mutex_unlock(&d->mutex);
     c->n_completed++;
+    capture->results = slot->results;
     if (c->comm && tri_comm_aborted(c->comm)) {
         return TRI_FAIL(
             err, TRI_E_CANCELLED, "step %" PRIu64 ": another rank failed", slot->step->id);

@@ -29,6 +29,7 @@ typedef struct graph {
 typedef struct slot { /* of a submitted step */
     tri_step *step;   /* pinned */
     int64_t capacity_bytes;
+    void *results; /* pinned; copied after the launches */
     tri_cu_event done;
     graph *wanted; /* to be captured when the step is complete */
 } slot;
@@ -42,7 +43,8 @@ typedef struct cuda_capture {
     tri_cuda_queue queue;
     tri_plugin_step step;
     tri_cu_address step_bytes; /* on the device */
-    int64_t step_capacity_bytes;
+    int64_t step_capacity_bytes, n_result_bytes;
+    tri_cu_address results;
     slot slots[TRI_DEVICE_MAX_QUEUED];
     int64_t n_submitted, n_completed; /* slot of a step: its number modulo the slots */
     graph *graphs;
@@ -91,10 +93,7 @@ static tri_status check_for_cuda(
     const tri_device *device, const tri_launch *launch, int32_t i, tri_error *err) {
     const tri_plugin_kernel *kernel = launch->kernel;
     const char *isa = kernel->isa ? kernel->isa : "", *arch = device->facts.arch;
-    /* "sm_90a" is that chip alone; "sm_80" every later one too.  Same length, so texts compare. */
-    bool exact = isa[0] && isa[strlen(isa) - 1] == 'a';
-    bool fits = !isa[0] || (exact ? strcmp(isa, arch) == 0 : strncmp(isa, arch, strlen(isa)) <= 0);
-    if (strcmp(kernel->device, "cuda") != 0 || !fits) {
+    if (strcmp(kernel->device, "cuda") != 0 || !tri_arch_within("cuda", isa, arch)) {
         return TRI_FAIL(err, TRI_E_DEVICE,
             "launch %" PRId32 " %s: kernel %s is for %s %s, this device is cuda %s", i,
             launch->name ? launch->name : "", kernel->name, kernel->device, isa, arch);
@@ -113,6 +112,10 @@ static tri_status make_slots(cuda_capture *c, int64_t n_bytes, tri_error *err) {
             "CUDA: pinned memory of a step", err);
         c->slots[i].step = step;
         c->slots[i].capacity_bytes = n_bytes;
+        if (c->n_result_bytes > 0)
+            TRI_CU_TRY(cu,
+                host_alloc(&c->slots[i].results, (size_t)c->n_result_bytes, TRI_CU_HOST_PORTABLE),
+                "CUDA: pinned memory of results", err);
         TRI_CU_TRY(cu, event_create(&c->slots[i].done, TRI_CU_EVENT_UNTIMED), "CUDA: event", err);
     }
     return TRI_OK;
@@ -149,6 +152,8 @@ tri_status tri_cuda_capture_create(
     c->can_capture = true;
     c->queue =
         (tri_cuda_queue){.cu = d->cu, .stream = d->stream, .modules = d->modules, .overlap = true};
+    c->results = (tri_cu_address)(uintptr_t)list->results;
+    c->n_result_bytes = list->n_result_bytes;
     c->step.struct_size = sizeof(tri_plugin_step);
     c->step.masks = list->masks;
     c->step.mask_stride_words = list->mask_stride_words;
@@ -195,6 +200,7 @@ static void drop_resources(cuda_capture *c) {
     for (int32_t i = 0; i < TRI_DEVICE_MAX_QUEUED; i++) {
         if (c->slots[i].done) cu->event_destroy(c->slots[i].done);
         if (c->slots[i].step) cu->host_free(c->slots[i].step);
+        if (c->slots[i].results) cu->host_free(c->slots[i].results);
     }
     drop_events(c);
     if (c->step_bytes) cu->free(c->step_bytes);
@@ -329,7 +335,10 @@ tri_status tri_cuda_submit(tri_capture *capture, const tri_step *step, tri_error
     TRI_TRY(tri_cuda_enter(d, err));
     tri_status rc = run(c, s, err);
     if (!rc) {
-        tri_cu_result result = d->cu->event_record(s->done, d->stream);
+        tri_cu_result result = 0;
+        if (c->n_result_bytes > 0)
+            result = d->cu->download(s->results, c->results, (size_t)c->n_result_bytes, d->stream);
+        if (!result) result = d->cu->event_record(s->done, d->stream);
         if (result) rc = tri_cu_fail(d->cu, result, "CUDA: event", err);
     }
     rc = tri_cuda_leave(d, rc, err);
@@ -368,6 +377,7 @@ tri_status tri_cuda_complete(tri_capture *capture, tri_error *err) {
         return TRI_FAIL(err, TRI_E_ARGUMENT, "complete: no step was submitted");
     slot *s = &c->slots[c->n_completed % TRI_DEVICE_MAX_QUEUED];
     c->n_completed++;
+    capture->results = s->results;
     TRI_TRY(tri_cuda_enter(d, err));
     return tri_cuda_leave(d, finish(c, s, err), err);
 }

@@ -60,12 +60,25 @@ static tri_status alloc_zeroed(
     return result ? tri_cu_fail(d->cu, result, "CUDA: device memory", err) : TRI_OK;
 }
 
-static tri_status device_alloc(tri_device *device, int64_t n_bytes, void **memory, tri_error *err) {
+/* Pinned pages: one address for host and device, as all of a 64-bit process's are. */
+static tri_status alloc_pinned(
+    tri_cuda_device *d, int64_t n_bytes, tri_cuda_block *block, tri_error *err) {
+    size_t n = n_bytes > 0 ? (size_t)n_bytes : 1;
+    TRI_CU_TRY(
+        d->cu, host_alloc(&block->host, n, TRI_CU_HOST_PORTABLE), "CUDA: pinned memory", err);
+    memset(block->host, 0, n);
+    block->address = (tri_cu_address)(uintptr_t)block->host;
+    return TRI_OK;
+}
+
+static tri_status alloc_block(
+    tri_device *device, int64_t n_bytes, bool shared, void **memory, tri_error *err) {
     tri_cuda_device *d = (tri_cuda_device *)device;
     tri_cuda_block *block = calloc(1, sizeof *block);
     if (!block) return TRI_FAIL(err, TRI_E_MEMORY, "CUDA: no memory for a block's record");
     tri_status rc = tri_cuda_enter(d, err);
-    if (!rc) rc = tri_cuda_leave(d, alloc_zeroed(d, n_bytes, &block->address, err), err);
+    if (!rc && shared) rc = tri_cuda_leave(d, alloc_pinned(d, n_bytes, block, err), err);
+    if (!rc && !shared) rc = tri_cuda_leave(d, alloc_zeroed(d, n_bytes, &block->address, err), err);
     if (rc) {
         free(block);
         return rc;
@@ -81,6 +94,23 @@ static tri_status device_alloc(tri_device *device, int64_t n_bytes, void **memor
     return TRI_OK;
 }
 
+static tri_status device_alloc(tri_device *device, int64_t n_bytes, void **memory, tri_error *err) {
+    return alloc_block(device, n_bytes, false, memory, err);
+}
+
+static tri_status device_alloc_shared(
+    tri_device *device, int64_t n_bytes, void **memory, tri_error *err) {
+    return alloc_block(device, n_bytes, true, memory, err);
+}
+
+/* With the context current. */
+static void free_block_memory(const tri_cu *cu, const tri_cuda_block *block) {
+    if (block->host)
+        cu->host_free(block->host);
+    else
+        cu->free(block->address); /* waits for what still uses it */
+}
+
 static void device_free(tri_device *device, void *memory) {
     tri_cuda_device *d = (tri_cuda_device *)device;
     for (tri_cuda_block **at = &d->memory; *at; at = &(*at)->next) {
@@ -89,7 +119,8 @@ static void device_free(tri_device *device, void *memory) {
         *at = block->next;
         device->counters.reserved_bytes -= block->n_bytes;
         if (!tri_cuda_enter(d, NULL)) {
-            d->cu->free(block->address); /* waits for what still uses it */
+            if (block->host) d->cu->stream_synchronize(d->stream);
+            free_block_memory(d->cu, block);
             tri_cuda_leave(d, TRI_OK, NULL);
         }
         free(block);
@@ -163,6 +194,13 @@ static tri_status device_adopt(
     return rc;
 }
 
+static tri_status add_code(
+    tri_device *device, const char *key, const uint8_t *code, tri_error *err) {
+    tri_cuda_device *d = (tri_cuda_device *)device;
+    TRI_TRY(tri_cuda_enter(d, err));
+    return tri_cuda_leave(d, tri_cuda_modules_add(d->modules, key, code, err), err);
+}
+
 /* ---- the device ---- */
 
 static void release(tri_cuda_device *d) {
@@ -171,7 +209,7 @@ static void release(tri_cuda_device *d) {
     if (d->context && cu->context_push(d->context) == 0) {
         if (d->stream) cu->stream_synchronize(d->stream);
         for (tri_cuda_block *block = d->memory; block; block = block->next)
-            cu->free(block->address);
+            free_block_memory(cu, block);
         tri_cuda_modules_destroy(d->modules);
         for (int32_t i = 0; i < TRI_CUDA_STAGING; i++) {
             if (d->staged[i]) cu->event_destroy(d->staged[i]);
@@ -196,11 +234,13 @@ static void device_destroy(tri_device *device) {
 static const tri_device_ops cuda_ops = {
     .destroy = device_destroy,
     .alloc = device_alloc,
+    .alloc_shared = device_alloc_shared,
     .free = device_free,
     .synchronize = synchronize,
     .upload = device_upload,
     .download = device_download,
     .adopt = device_adopt,
+    .add_code = add_code,
     .capture = tri_cuda_capture_create,
     .capture_destroy = tri_cuda_capture_destroy,
     .submit = tri_cuda_submit,
@@ -208,29 +248,36 @@ static const tri_device_ops cuda_ops = {
     .set_profile = tri_cuda_set_profile,
 };
 
-static tri_status read_facts(tri_cuda_device *d, tri_error *err) {
+static tri_status read_facts(const tri_cu *cu, tri_cu_device ordinal, tri_plugin_device *facts,
+    char arch[16], tri_error *err) {
     static const int attributes[5] = {
         TRI_CU_MAJOR, TRI_CU_MINOR, TRI_CU_MULTIPROCESSORS, TRI_CU_L2_BYTES, TRI_CU_SHARED_BYTES};
     int values[5];
     for (int32_t i = 0; i < 5; i++) {
-        TRI_CU_TRY(d->cu, device_attribute(&values[i], attributes[i], d->ordinal),
+        TRI_CU_TRY(cu, device_attribute(&values[i], attributes[i], ordinal),
             "CUDA: device attributes", err);
     }
     if (values[0] < 8) {
         return TRI_FAIL(err, TRI_E_UNSUPPORTED,
-            "CUDA device %d has compute capability %d.%d, 8.0 is the least", (int)d->ordinal,
+            "CUDA device %d has compute capability %d.%d, 8.0 is the least", (int)ordinal,
             values[0], values[1]);
     }
     /* The "a" set of a Hopper chip: wgmma and what else no later chip has. */
-    (void)snprintf(
-        d->arch, sizeof d->arch, "sm_%d%d%s", values[0], values[1], values[0] == 9 ? "a" : "");
-    d->base.facts = (tri_plugin_device){.struct_size = sizeof(tri_plugin_device),
+    (void)snprintf(arch, 16, "sm_%d%d%s", values[0], values[1], values[0] == 9 ? "a" : "");
+    *facts = (tri_plugin_device){.struct_size = sizeof(tri_plugin_device),
         .kind = "cuda",
-        .arch = d->arch,
+        .arch = arch,
         .n_threads = values[2],
         .l2_bytes = values[3],
         .shared_bytes = values[4]};
     return TRI_OK;
+}
+
+bool tri_cuda_device_probe(int32_t index, tri_plugin_device *facts, char arch[16]) {
+    const tri_cu *cu;
+    tri_cu_device ordinal;
+    if (tri_cu_load(&cu, NULL) || cu->device_get(&ordinal, index)) return false;
+    return read_facts(cu, ordinal, facts, arch, NULL) == TRI_OK;
 }
 
 /* With the context current. */
@@ -267,7 +314,7 @@ tri_status tri_cuda_device_create(
         rc = tri_cu_fail(cu, result, "CUDA: context", err);
         goto done;
     }
-    rc = read_facts(d, err);
+    rc = read_facts(cu, d->ordinal, &d->base.facts, d->arch, err);
     if (rc) goto done;
     rc = tri_cuda_enter(d, err);
     if (rc) goto done;

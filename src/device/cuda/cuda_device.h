@@ -13,9 +13,10 @@
 
 enum { TRI_CUDA_STAGING = 2 }; /* pinned buffers that copies alternate between */
 
-typedef struct tri_cuda_block { /* of device memory */
+typedef struct tri_cuda_block { /* of device memory, or of the host's that both see */
     struct tri_cuda_block *next;
     tri_cu_address address;
+    void *host; /* NULL: the device's */
     int64_t n_bytes;
 } tri_cuda_block;
 

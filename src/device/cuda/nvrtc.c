@@ -44,7 +44,8 @@ static tri_status load(tri_error *err) {
     if (!library) {
         return TRI_FAIL(err, TRI_E_DEVICE,
             "CUDA: no libnvrtc.so.13 or .12, which compiles kernels; install NVIDIA's package "
-            "cuda-nvrtc-13-0, or put its folder into LD_LIBRARY_PATH");
+            "cuda-nvrtc-13-0, or from PyPI nvidia-cuda-nvrtc, and put its folder into "
+            "LD_LIBRARY_PATH");
     }
     const struct {
         const char *symbol;

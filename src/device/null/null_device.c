@@ -27,7 +27,7 @@ static tri_status capture_create(
     tri_device *device, const tri_launch_list *list, tri_capture **capture, tri_error *err) {
     null_capture *c = calloc(1, sizeof *c);
     if (!c) return TRI_FAIL(err, TRI_E_MEMORY, "capture: no memory");
-    *c = (null_capture){.base.device = device,
+    *c = (null_capture){.base = {.device = device, .results = list->results},
         .n_launches = list->n_launches,
         .n_groups = tri_launch_list_groups(list)};
     *capture = &c->base;

@@ -13,7 +13,7 @@
 #include "kernels/cpu/linear_x.h"
 #include "kernels/cpu/panel16.h"
 
-enum { X, WEIGHT, BIAS, ACCUMULATOR, SCALES, N_OPERANDS };
+enum { X, WEIGHT, BIAS, ACCUMULATOR, SCALES, PARTS };
 enum { BLOCK = 32, MAX_DIM = 1 << 30 };
 
 /* ---- what is asked ---- */
@@ -62,6 +62,10 @@ static int32_t check(
     if (!readable_weight(w->dtype)) {
         return tri_reject(reason, reason_bytes, "%s weights cannot be read", info->name);
     }
+    if (*tri_desc_string(desc, "gate", ""))
+        return tri_reject(reason, reason_bytes, "no gate is applied here");
+    if (tri_desc_input(desc, PARTS))
+        return tri_reject(reason, reason_bytes, "no norm is deferred to here");
     int32_t rounding = rounding_of(tri_desc_string(desc, "activation", "f32"));
     if (rounding < 0) return tri_reject(reason, reason_bytes, "unknown activation");
     if (rounding == TRI_X_I8 && w->dims[1] % BLOCK) {

@@ -43,6 +43,9 @@ typedef struct sample {
 
 static int32_t supports(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
     if (tri_require_f32(desc, 0, reason, reason_bytes)) return 1;
+    if (tri_desc_input(desc, 1) || tri_desc_int(desc, "masked", 0)) {
+        return tri_reject(reason, reason_bytes, "penalties and masks are ops of their own here");
+    }
     if (tri_plugin_columns(&desc->inputs[0]) > INT32_MAX) {
         return tri_reject(reason, reason_bytes, "more than 2^31 tokens");
     }

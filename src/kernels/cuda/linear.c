@@ -11,7 +11,7 @@ enum {
     MIN_STAGES = 2,
     LINE_BYTES = 128,
     TILE_ROWS = 16,
-    MAX_SUMS = 192,   /* tiles times rows of a warp: what its registers hold */
+    MAX_SUMS = 128,   /* tiles times rows of a warp: what its registers hold */
     SAME_NUMERICS = 3 /* the first of the shapes, which sum alike */
 };
 
@@ -62,9 +62,9 @@ bool tri_cuda_linear_candidate(const tri_cuda_linear_desc *desc, int32_t rows,
         (void)snprintf(reason, 128, "rows of %" PRId64 " are not 16-byte aligned", desc->k);
     } else if (c.tiles / c.row_warps * c.rows > MAX_SUMS) {
         (void)snprintf(reason, 128, "%d tiles of %d rows would spill", (int)c.tiles, (int)c.rows);
-    } else if (desc->gated && c.tiles % 2) {
+    } else if (desc->gate && c.tiles % 2) {
         (void)snprintf(reason, 128, "gated layers take tiles by two");
-    } else if (desc->norm_out && (c.tiles != 2 || desc->gated || !desc->add)) {
+    } else if (desc->norm_out && (c.tiles != 2 || desc->gate || !desc->add)) {
         (void)snprintf(reason, 128, "sums of squares need two tiles a pass and a residual");
     }
     if (reason[0]) return true;
@@ -83,7 +83,7 @@ bool tri_cuda_linear_candidate(const tri_cuda_linear_desc *desc, int32_t rows,
 /* 16-row units that the busiest block has room for in its passes: what is beyond its share stays
  * empty in the ring. */
 static int64_t unit_slots(const tri_cuda_linear_desc *desc, const tri_cuda_linear_config *c) {
-    int64_t units = (desc->n + TILE_ROWS - 1) / TILE_ROWS, pass = c->tiles / (desc->gated ? 2 : 1);
+    int64_t units = (desc->n + TILE_ROWS - 1) / TILE_ROWS, pass = c->tiles / (desc->gate ? 2 : 1);
     int64_t share = (units + c->grid - 1) / c->grid;
     return (share + pass - 1) / pass * pass;
 }
@@ -126,14 +126,14 @@ void tri_cuda_linear_program(const tri_cuda_linear_desc *desc, const tri_cuda_li
         {"P_RAGGED", desc->k * (desc->weight_dtype == TRI_BF16 ? 2 : 1) % LINE_BYTES != 0},
         {"P_LATE", desc->late},
         {"P_FP8", desc->weight_dtype == TRI_F8_E4M3},
-        {"P_SCALE", desc->scaled},
-        {"P_GATED", desc->gated},
+        {"P_SCALE", desc->scaled ? desc->one_scale ? 2 : 1 : 0},
+        {"P_BIAS", desc->bias},
+        {"P_GATE", desc->gate},
         {"P_ADD", desc->add},
         {"P_FLOAT_OUT", desc->float_out},
         {"P_NORM_IN", desc->norm_in},
         {"P_NORM_OUT", desc->norm_out},
         {"P_NORM_PARTS", config->norm_parts},
-        {"P_NORM_STRIDE", TRI_CUDA_NORM_STRIDE},
     };
     for (size_t i = 0; i < sizeof defines / sizeof defines[0]; i++)
         tri_cuda_define(program, defines[i].name, defines[i].value);
@@ -167,19 +167,8 @@ tri_status tri_cuda_linear_map(const tri_cu *cu, const tri_cuda_linear_desc *des
     tri_cuda_linear_arguments *arguments, tri_error *err) {
     int32_t elem_bytes = desc->weight_dtype == TRI_BF16 ? 2 : 1;
     bool ragged = desc->k * elem_bytes % LINE_BYTES != 0;
-    TRI_TRY(map_rows(cu, elem_bytes, w, desc->gated ? 2 * desc->n : desc->n, desc->k,
+    TRI_TRY(map_rows(cu, elem_bytes, w, desc->gate ? 2 * desc->n : desc->n, desc->k,
         desc->k * elem_bytes, TILE_ROWS, config->chunk, ragged, &arguments->w_map, err));
     return map_rows(cu, 2, x, n_rows, desc->k, x_stride * 2, config->rows, config->chunk, ragged,
         &arguments->x_map, err);
-}
-
-tri_plugin_cost tri_cuda_linear_cost(const tri_cuda_linear_desc *desc, int32_t rows) {
-    double m = rows, n = (double)desc->n, k = (double)desc->k, w = desc->gated ? 2 * n : n;
-    double elem_bytes = desc->weight_dtype == TRI_BF16 ? 2 : 1;
-    return (tri_plugin_cost){.bytes = w * k * elem_bytes + 2 * m * k +
-                                      m * n *
-                                          (desc->add            ? 8
-                                              : desc->float_out ? 4
-                                                                : 2),
-        .flops = 2 * m * w * k};
 }

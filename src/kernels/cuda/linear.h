@@ -12,11 +12,21 @@
 
 enum { TRI_CUDA_LINEAR_ROWS = 64, TRI_CUDA_NORM_STRIDE = 64 }; /* most rows of x in one launch */
 
+typedef enum tri_cuda_gate { /* as linear.cuh numbers them */
+    TRI_CUDA_GATE_NONE,
+    TRI_CUDA_GATE_SILU,
+    TRI_CUDA_GATE_GELU,
+    TRI_CUDA_GATE_GELU_TANH,
+    TRI_CUDA_GATE_RELU
+} tri_cuda_gate;
+
 typedef struct tri_cuda_linear_desc {
     int64_t n, k;         /* of y and x; gated: the weight has 2 n rows */
     int32_t weight_dtype; /* TRI_BF16, TRI_F8_E4M3 */
     bool scaled;          /* float32 [rows of w] */
-    bool gated;           /* y = silu(x gate^T) * (x up^T) */
+    bool one_scale;       /* scaled, by a single float32 */
+    bool bias;            /* float32 [rows of w] */
+    tri_cuda_gate gate;   /* y = gate(x gate^T) * (x up^T) */
     bool add;             /* y = r + ..., float32 */
     bool float_out;       /* y is float32; always so when add */
     bool norm_in;         /* x is to be divided by its rms, from parts of its sums of squares */
@@ -35,8 +45,10 @@ typedef struct tri_cuda_linear_config {
 /* What linear_stream.cu takes; the layouts are the same. */
 typedef struct tri_cuda_linear_arguments {
     tri_cu_tensor_map w_map, x_map; /* by tri_cuda_linear_map */
-    uint64_t y, r, scale, norm_in, norm_out, next_weight, y16;
+    uint64_t y, r, scale, bias, norm_in, norm_out, next_weight, y16;
     int64_t y_stride, r_stride, y16_stride; /* elements */
+    int32_t in_row, in_part;                /* floats between rows and between parts of norm_in */
+    int32_t out_row, out_part;              /* of norm_out */
     int32_t n_rows;
     float eps;
 } tri_cuda_linear_arguments;
@@ -57,6 +69,5 @@ void tri_cuda_linear_program(const tri_cuda_linear_desc *desc, const tri_cuda_li
 tri_status tri_cuda_linear_map(const tri_cu *cu, const tri_cuda_linear_desc *desc,
     const tri_cuda_linear_config *config, uint64_t w, uint64_t x, int64_t x_stride, int32_t n_rows,
     tri_cuda_linear_arguments *arguments, tri_error *err);
-tri_plugin_cost tri_cuda_linear_cost(const tri_cuda_linear_desc *desc, int32_t rows);
 
 #endif

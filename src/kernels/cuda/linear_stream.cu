@@ -4,8 +4,8 @@
  *          W = N, gated: W = 2N, rows [0, N) gate and [N, 2N) up.  w and x come as tensor maps of
  *          lines of 128 bytes: boxes of 16 rows of w, of P_M rows of x, P_CHUNK columns each
  * Math     sums float32: m16n8k16 products over the K slices of a warp in order, then the slices of
- *          the P_WARPS / P_ROW_WARPS warps in order; y = sum * scale[n] * rms[m], then + r, or
- *          silu(gate) * up; one rounding, at the store.  The order depends on K, P_CHUNK,
+ *          the P_WARPS / P_ROW_WARPS warps in order; y = sum * scale[n] * rms[m] + bias[n], then + r,
+ *          or gate(y) * up; one rounding, at the store.  The order depends on K, P_CHUNK,
  *          P_ROW_WARPS and which block has the row, not on M or P_M
  * Grid     (P_GRID): each block has a contiguous share of the 16-row units of N and walks K for
  *          P_TILES weight tiles at a time.  Block P_WARPS * 32 + 32: the last warp copies, a ring of
@@ -13,19 +13,19 @@
  *          that a block that shares its multiprocessor with the kernel before has work at once
  * Defines  P_N, P_K, P_M, P_GRID; P_TILES 16-row tiles a pass, P_CHUNK columns a stage, P_STAGES,
  *          P_WARPS, P_ROW_WARPS (warps side by side over tiles; the others split the chunk), P_RAGGED
- *          (K is no multiple of a line: copies by single lines); P_FP8, P_SCALE (float [W] for the
- *          rows of w), P_GATED, P_ADD (r float32 [M, N], y float32), P_FLOAT_OUT, P_NORM_IN (x is
- *          unnormalised: its sums of squares come in parts [P_NORM_PARTS, P_NORM_STRIDE]), P_NORM_OUT
- *          (also y16 = bf16(y * next_weight) and the sums of squares of y, parts
- *          [P_GRID, P_NORM_STRIDE]), P_LATE (lets the next kernel start only when all before this
+ *          (K is no multiple of a line: copies by single lines); P_FP8, P_SCALE (1: float [W] for the
+ *          rows of w, 2: one float for all), P_BIAS (float [W]), P_GATE (linear.cuh), P_ADD (r float32 [M, N], y float32), P_FLOAT_OUT, P_NORM_IN (x is
+ *          unnormalised: its sums of squares come in P_NORM_PARTS parts a row), P_NORM_OUT
+ *          (also y16 = bf16(y * next_weight) and the sums of squares of y, P_GRID parts), P_LATE (lets the next kernel start only when all before this
  *          one are complete: what they wrote may then be read before the next one's wait)
  *                                                                     from kernels/cuda/linear.c
  * Needs    rows of w and x 16-byte aligned; P_CHUNK a multiple of 32 (e4m3: 64) times the warps that
  *          split it, and of a line
  * Bound    memory, W * K weight bytes
  * Got      bench/results, cuda_linear */
-#include "ptx.cuh"
+#include "linear.cuh"
 
+#define P_GATED (P_GATE != GATE_NONE)
 #define SPLIT (P_WARPS / P_ROW_WARPS)      /* warps that share a chunk's columns */
 #define WARP_TILES (P_TILES / P_ROW_WARPS) /* tiles of one warp */
 #define WARP_COLUMNS (P_CHUNK / SPLIT)
@@ -59,12 +59,14 @@ typedef struct linear_arguments {
     u64 w_map[16], x_map[16]; /* CUtensorMap */
     void *y;
     const float *r;
-    const float *scale;
+    const float *scale, *bias;
     const float *norm_in;
     float *norm_out;
-    const u16 *next_weight;             /* [N] bf16: of the norm that follows */
+    const float *next_weight;           /* [N]: of the norm that follows */
     u16 *y16;
     i64 y_stride, r_stride, y16_stride; /* elements */
+    int in_row, in_part;                /* floats between rows and between parts of norm_in */
+    int out_row, out_part;              /* of norm_out */
     int n_rows;                         /* M */
     float eps;
 } __attribute__((aligned(64))) linear_arguments;
@@ -235,21 +237,25 @@ DEVICE void multiply_step(
 /* One result, unit row n of token m, from the summed slices. */
 DEVICE float store(const linear_arguments *a, int m, int n, float sum, float up, float rms) {
     if (P_SCALE) {
-        sum *= a->scale[n];
-        if (P_GATED) up *= a->scale[P_N + n];
+        sum *= a->scale[P_SCALE == 1 ? n : 0];
+        if (P_GATED) up *= a->scale[P_SCALE == 1 ? P_N + n : 0];
     }
     if (P_NORM_IN) {
         sum *= rms;
         up *= rms;
     }
-    if (P_GATED) sum = sum / (1.0f + __expf(-sum)) * up;
+    if (P_BIAS) {
+        sum += a->bias[n];
+        if (P_GATED) up += a->bias[P_N + n];
+    }
+    if (P_GATED) sum = gate_of(P_GATE, sum) * up;
     if (P_ADD) sum += a->r[m * a->r_stride + n];
     if (P_ADD || P_FLOAT_OUT)
         ((float *)a->y)[m * a->y_stride + n] = sum;
     else
         ((u16 *)a->y)[m * a->y_stride + n] = (u16)pack_bf16(sum, sum);
     if (P_NORM_OUT) {
-        float next = bf16_low(a->next_weight[n]) * sum;
+        float next = a->next_weight[n] * sum;
         a->y16[m * a->y16_stride + n] = (u16)pack_bf16(next, next);
     }
     return sum;
@@ -325,7 +331,7 @@ DEVICE void find_rms(const linear_arguments *a, float *rms, int warp, int lane) 
     for (int m = warp; m < a->n_rows; m += P_WARPS) {
         float sum = 0.0f;
         for (int p = lane; p < P_NORM_PARTS; p += 32)
-            sum += a->norm_in[p * P_NORM_STRIDE + m];
+            sum += a->norm_in[m * a->in_row + p * a->in_part];
         sum = warp_sum(sum);
         if (lane == 0) rms[m] = rsqrtf(sum / P_K + a->eps);
     }
@@ -364,5 +370,5 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32, P_M <= 16 ? 2 : 1)
     }
     multiply_all(&a, &ring, part, rms, squares, unit, end, warp, lane);
     if (P_NORM_OUT && threadIdx.x < a.n_rows)
-        a.norm_out[blockIdx.x * P_NORM_STRIDE + threadIdx.x] = squares[threadIdx.x];
+        a.norm_out[threadIdx.x * a.out_row + blockIdx.x * a.out_part] = squares[threadIdx.x];
 }

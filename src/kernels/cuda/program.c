@@ -18,18 +18,26 @@ static tri_status find_source(const tri_cuda_program *program, const char **text
     return TRI_OK;
 }
 
+/* What sources may include. */
+static const char *const header_names[] = {
+    "ptx.cuh", "elements.cuh", "linear.cuh", "sampling.cuh", "attention.cuh"};
+static const char *const header_sources[] = {"ptx", "elements", "linear", "sampling", "attention"};
+enum { N_HEADERS = sizeof header_names / sizeof header_names[0] };
+
 tri_status tri_cuda_program_compile(const tri_cuda_program *program, const char *arch,
     uint8_t **cubin, int64_t *n_bytes, tri_error *err) {
     const char *text;
     TRI_TRY(find_source(program, &text, err));
-    const tri_nvrtc_header header = {"ptx.cuh", tri_cuda_source("ptx")};
+    tri_nvrtc_header headers[N_HEADERS];
+    for (int32_t i = 0; i < N_HEADERS; i++)
+        headers[i] = (tri_nvrtc_header){header_names[i], tri_cuda_source(header_sources[i])};
     char name[64];
     (void)snprintf(name, sizeof name, "%s.cu", program->entry);
     const tri_nvrtc_source source = {.name = name,
         .text = text,
         .defines = program->defines,
-        .headers = &header,
-        .n_headers = 1};
+        .headers = headers,
+        .n_headers = N_HEADERS};
     return tri_nvrtc_compile(&source, arch, cubin, n_bytes, err);
 }
 
@@ -47,7 +55,8 @@ tri_status tri_cuda_program_key(const tri_cuda_program *program, const char *arc
     TRI_TRY(find_source(program, &text, err));
     uint64_t hash = 0xcbf29ce484222325u;
     hash = hash_text(hash, text);
-    hash = hash_text(hash, tri_cuda_source("ptx"));
+    for (int32_t i = 0; i < N_HEADERS; i++)
+        hash = hash_text(hash, tri_cuda_source(header_sources[i]));
     hash = hash_text(hash, program->defines);
     hash = hash_text(hash, arch);
     (void)snprintf(key, TRI_CUDA_KEY_BYTES, "%.40s-%016" PRIx64, program->entry, hash);

@@ -1,38 +1,43 @@
 #include "kernels/cuda/rows.h"
 
-#include "kernels/cuda/linear.h"
+#include "base/codec.h"
+#include "kernels/cuda/families.h"
 
-enum { THREADS = 512 };
-
-void tri_cuda_norm_program(int64_t columns, bool residual, int32_t n_rows,
-    tri_cuda_program *program, tri_cuda_grid *grid) {
-    *program = (tri_cuda_program){.entry = "rms_norm"};
-    tri_cuda_define(program, "P_COLUMNS", columns);
-    tri_cuda_define(program, "P_THREADS", THREADS);
-    tri_cuda_define(program, "P_RESIDUAL", residual);
-    *grid = (tri_cuda_grid){.grid_x = (uint32_t)n_rows, .grid_y = 1, .block = THREADS};
+static double tensor_bytes(const tri_plugin_type *type, const tri_plugin_extents *extents) {
+    int64_t rows =
+        type->n_dims > 1 || type->dims[0] < 0 ? tri_extent_rows(extents, type->dims[0]) : 1;
+    int64_t row_bytes = type->n_dims > 1
+                            ? tri_dtype_row_bytes((tri_dtype)type->dtype, tri_plugin_columns(type))
+                            : tri_dtype_row_bytes((tri_dtype)type->dtype, 1);
+    return (double)rows * (double)row_bytes;
 }
 
-void tri_cuda_embedding_program(int64_t columns, int64_t vocab_size, int32_t n_parts,
-    int32_t n_rows, tri_cuda_program *program, tri_cuda_grid *grid) {
-    *program = (tri_cuda_program){.entry = "embedding"};
-    tri_cuda_define(program, "P_COLUMNS", columns);
-    tri_cuda_define(program, "P_THREADS", THREADS);
-    tri_cuda_define(program, "P_PARTS", n_parts);
-    tri_cuda_define(program, "P_NORM_STRIDE", TRI_CUDA_NORM_STRIDE);
-    tri_cuda_define(program, "P_VOCAB", vocab_size);
-    *grid = (tri_cuda_grid){.grid_x = (uint32_t)n_rows, .grid_y = 1, .block = THREADS};
+void tri_cuda_rows_cost(
+    const tri_plugin_desc *desc, const tri_plugin_extents *extents, tri_plugin_cost *cost) {
+    double bytes = 0, elements = 0;
+    for (int32_t i = 0; i < desc->n_inputs; i++) {
+        const tri_plugin_type *type = tri_desc_input(desc, i);
+        if (type) bytes += tensor_bytes(type, extents);
+    }
+    for (int32_t i = 0; i < desc->n_outputs; i++) {
+        const tri_plugin_type *type = &desc->outputs[i];
+        bytes += tensor_bytes(type, extents);
+        elements +=
+            (double)tri_extent_rows(extents, type->dims[0]) * (double)tri_plugin_columns(type);
+    }
+    *cost = (tri_plugin_cost){.bytes = bytes, .flops = 4 * elements};
 }
 
-void tri_cuda_rope_program(const tri_cuda_rope_desc *desc, int32_t n_tokens,
-    tri_cuda_program *program, tri_cuda_grid *grid) {
-    *program = (tri_cuda_program){.entry = "rope_kv_write"};
-    tri_cuda_define(program, "P_HEADS", desc->n_heads);
-    tri_cuda_define(program, "P_KV_HEADS", desc->n_kv_heads);
-    tri_cuda_define(program, "P_D", desc->head_size);
-    tri_cuda_define(program, "P_HALF", desc->n_frequencies);
-    tri_cuda_define(program, "P_BLOCK", desc->tokens_per_block);
-    *grid = (tri_cuda_grid){.grid_x = (uint32_t)n_tokens,
-        .grid_y = (uint32_t)(desc->n_heads + 2 * desc->n_kv_heads),
-        .block = (uint32_t)desc->head_size / 2};
-}
+const tri_plugin_kernel *const tri_cuda_rows_kernels[] = {
+    &tri_cuda_embedding,
+    &tri_cuda_rms_norm,
+    &tri_cuda_add_rms_norm,
+    &tri_cuda_add,
+    &tri_cuda_mul,
+    &tri_cuda_affine,
+    &tri_cuda_softcap,
+    &tri_cuda_activation,
+    &tri_cuda_gated_activation,
+    &tri_cuda_select_rows,
+    NULL,
+};

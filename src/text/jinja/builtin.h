@@ -4,44 +4,48 @@
 
 #include "text/jinja/vm.h"
 
-typedef struct jj_args { /* as given */
+typedef struct tri_jinja_args { /* as given */
     int32_t n, n_named;
-    jj_value *v, *named;
-    jj_str *const *names;
-} jj_args;
+    tri_jinja_value *v, *named;
+    tri_jinja_str *const *names;
+} tri_jinja_args;
 
-enum { JJ_MAX_PARAMS = 8 };
+enum { TRI_JINJA_MAX_PARAMS = 8 };
 
 /* v: the arguments by parameter, MISSING where not given; of functions that take any, NULL. */
-typedef jj_value (*jj_function_fn)(jj_vm *vm, jj_value *v, const jj_args *args);
+typedef tri_jinja_value (*tri_jinja_function_fn)(
+    tri_jinja_vm *vm, tri_jinja_value *v, const tri_jinja_args *args);
 
-typedef struct jj_builtin {
+typedef struct tri_jinja_builtin {
     const char *name;
-    jj_function_fn fn;
+    tri_jinja_function_fn fn;
     int8_t min, max;    /* arguments; max -1: any */
     const char *params; /* names, with a space between; "/": the one before it has none */
-} jj_builtin;
+} tri_jinja_builtin;
 
-const jj_builtin *jj_filter_find(tri_str name); /* NULL: none */
-const jj_builtin *jj_test_find(tri_str name);
-extern const jj_builtin jj_globals[];
-int32_t jj_global_find(tri_str name); /* -1: none */
-jj_value jj_global(int32_t index);
+const tri_jinja_builtin *tri_jinja_filter_find(tri_str name); /* NULL: none */
+const tri_jinja_builtin *tri_jinja_test_find(tri_str name);
+extern const tri_jinja_builtin tri_jinja_globals[];
+int32_t tri_jinja_global_find(tri_str name); /* -1: none */
+tri_jinja_value tri_jinja_global(int32_t index);
 
-jj_value jj_builtin_call(jj_vm *vm, const jj_builtin *b, const jj_args *args);
+tri_jinja_value tri_jinja_builtin_call(
+    tri_jinja_vm *vm, const tri_jinja_builtin *b, const tri_jinja_args *args);
 /* Arguments to parameters; false when they do not fit. */
-bool jj_bind(jj_vm *vm, const char *what, const char *params, int min, int max, const jj_args *args,
-    jj_value *v);
+bool tri_jinja_bind(tri_jinja_vm *vm, const char *what, const char *params, int min, int max,
+    const tri_jinja_args *args, tri_jinja_value *v);
 
 /* Anything that can be called. */
-jj_value jj_call_value(jj_vm *vm, jj_value callee, const jj_args *args);
-bool jj_callable(jj_value v);
+tri_jinja_value tri_jinja_call_value(
+    tri_jinja_vm *vm, tri_jinja_value callee, const tri_jinja_args *args);
+bool tri_jinja_callable(tri_jinja_value v);
 
 /* ---- arguments with a type ---- */
 
 /* v, or the default when it was not given; fails when it is none. */
-bool jj_int_arg(jj_vm *vm, jj_value v, int64_t fallback, int64_t *i);
-jj_str *jj_str_arg(jj_vm *vm, jj_value v, const char *what); /* NULL: failed */
-bool jj_truth_arg(jj_vm *vm, jj_value v, bool fallback);
+bool tri_jinja_int_arg(tri_jinja_vm *vm, tri_jinja_value v, int64_t fallback, int64_t *i);
+tri_jinja_str *tri_jinja_str_arg(
+    tri_jinja_vm *vm, tri_jinja_value v, const char *what); /* NULL: failed */
+bool tri_jinja_truth_arg(tri_jinja_vm *vm, tri_jinja_value v, bool fallback);
 
 #endif

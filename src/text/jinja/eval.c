@@ -7,127 +7,130 @@
 
 enum { FEW_ARGS = 6 };
 
-static jj_value *slot_at(jj_vm *vm, int32_t hops, int32_t slot) {
-    jj_activation *a = vm->variables;
+static tri_jinja_value *slot_at(tri_jinja_vm *vm, int32_t hops, int32_t slot) {
+    tri_jinja_activation *a = vm->variables;
     for (; hops > 0; hops--)
         a = a->parent;
     return &a->slots[slot];
 }
 
-static jj_value eval_sequence(jj_vm *vm, const jj_node *node) {
-    jj_list *list = jj_list_new(vm, (size_t)node->n);
-    if (!list) return jj_error();
+static tri_jinja_value eval_sequence(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_list *list = tri_jinja_list_new(vm, (size_t)node->n);
+    if (!list) return tri_jinja_error();
     for (int32_t i = 0; i < node->n; i++) {
-        list->items[i] = jj_eval(vm, node->list[i]);
-        JJ_TRY(list->items[i]);
+        list->items[i] = tri_jinja_eval(vm, node->list[i]);
+        TRI_JINJA_TRY(list->items[i]);
     }
-    return node->kind == JJ_N_TUPLE ? jj_of_tuple(list) : jj_of_list(list);
+    return node->kind == TRI_JINJA_N_TUPLE ? tri_jinja_of_tuple(list) : tri_jinja_of_list(list);
 }
 
-static jj_value eval_dict(jj_vm *vm, const jj_node *node) {
-    jj_dict *d = jj_dict_new(vm, (size_t)node->n / 2);
-    if (!d) return jj_error();
+static tri_jinja_value eval_dict(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_dict *d = tri_jinja_dict_new(vm, (size_t)node->n / 2);
+    if (!d) return tri_jinja_error();
     for (int32_t i = 0; i < node->n; i += 2) {
-        jj_value key = jj_eval(vm, node->list[i]);
-        JJ_TRY(key);
-        jj_value value = jj_eval(vm, node->list[i + 1]);
-        JJ_TRY(value);
+        tri_jinja_value key = tri_jinja_eval(vm, node->list[i]);
+        TRI_JINJA_TRY(key);
+        tri_jinja_value value = tri_jinja_eval(vm, node->list[i + 1]);
+        TRI_JINJA_TRY(value);
         vm->at = node->at;
-        if (!jj_dict_put(vm, d, key, value)) return jj_error();
+        if (!tri_jinja_dict_put(vm, d, key, value)) return tri_jinja_error();
     }
-    return jj_of_dict(d);
+    return tri_jinja_of_dict(d);
 }
 
-static jj_value eval_concat(jj_vm *vm, const jj_node *node) {
-    jj_value first = jj_eval(vm, node->list[0]);
-    JJ_TRY(first);
-    first = jj_str_of(vm, first);
+static tri_jinja_value eval_concat(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_value first = tri_jinja_eval(vm, node->list[0]);
+    TRI_JINJA_TRY(first);
+    first = tri_jinja_str_of(vm, first);
     for (int32_t i = 1; i < node->n; i++) {
-        JJ_TRY(first);
-        jj_value next = jj_eval(vm, node->list[i]);
-        JJ_TRY(next);
-        next = jj_str_of(vm, next);
-        JJ_TRY(next);
-        first = jj_concat(vm, first.as.s, next.as.s);
+        TRI_JINJA_TRY(first);
+        tri_jinja_value next = tri_jinja_eval(vm, node->list[i]);
+        TRI_JINJA_TRY(next);
+        next = tri_jinja_str_of(vm, next);
+        TRI_JINJA_TRY(next);
+        first = tri_jinja_concat(vm, first.as.s, next.as.s);
     }
     return first;
 }
 
-static jj_value eval_compare(jj_vm *vm, const jj_node *node) {
-    jj_value left = jj_eval(vm, node->a), result = jj_bool(true);
-    JJ_TRY(left);
+static tri_jinja_value eval_compare(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_value left = tri_jinja_eval(vm, node->a), result = tri_jinja_bool(true);
+    TRI_JINJA_TRY(left);
     for (int32_t i = 0; i < node->n; i++) {
-        jj_value right = jj_eval(vm, node->list[i]->a);
-        JJ_TRY(right);
+        tri_jinja_value right = tri_jinja_eval(vm, node->list[i]->a);
+        TRI_JINJA_TRY(right);
         vm->at = node->list[i]->at;
-        result = jj_compare(vm, (jj_op)node->list[i]->op, left, right);
-        JJ_TRY(result);
+        result = tri_jinja_compare(vm, (tri_jinja_op)node->list[i]->op, left, right);
+        TRI_JINJA_TRY(result);
         if (!result.as.b) return result;
         left = right;
     }
     return result;
 }
 
-static jj_value eval_optional(jj_vm *vm, const jj_node *node) {
-    return node ? jj_eval(vm, node) : jj_none();
+static tri_jinja_value eval_optional(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    return node ? tri_jinja_eval(vm, node) : tri_jinja_none();
 }
 
-static jj_value eval_slice(jj_vm *vm, const jj_node *node) {
-    jj_value object = jj_eval(vm, node->a);
-    JJ_TRY(object);
-    jj_value start = eval_optional(vm, node->b);
-    JJ_TRY(start);
-    jj_value stop = eval_optional(vm, node->c);
-    JJ_TRY(stop);
-    jj_value step = eval_optional(vm, node->d);
-    JJ_TRY(step);
+static tri_jinja_value eval_slice(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_value object = tri_jinja_eval(vm, node->a);
+    TRI_JINJA_TRY(object);
+    tri_jinja_value start = eval_optional(vm, node->b);
+    TRI_JINJA_TRY(start);
+    tri_jinja_value stop = eval_optional(vm, node->c);
+    TRI_JINJA_TRY(stop);
+    tri_jinja_value step = eval_optional(vm, node->d);
+    TRI_JINJA_TRY(step);
     vm->at = node->at;
-    return jj_slice(vm, object, start, stop, step);
+    return tri_jinja_slice(vm, object, start, stop, step);
 }
 
-static jj_value eval_cond(jj_vm *vm, const jj_node *node) {
-    jj_value test = jj_eval(vm, node->b);
-    JJ_TRY(test);
-    if (jj_truth(vm, test)) return jj_eval(vm, node->a);
-    if (node->c) return jj_eval(vm, node->c);
-    return jj_undefined_hint(
+static tri_jinja_value eval_cond(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    /* Folded (below) when the test is a constant and so is what it chooses. */
+    bool folds = node->c && node->c->constant;
+    tri_jinja_value test =
+        folds ? tri_jinja_eval_printed(vm, node->b) : tri_jinja_eval(vm, node->b);
+    TRI_JINJA_TRY(test);
+    if (tri_jinja_truth(vm, test)) return tri_jinja_eval(vm, node->a);
+    if (node->c) return tri_jinja_eval(vm, node->c);
+    return tri_jinja_undefined_hint(
         vm, "the inline if-expression evaluated to false and no else section was defined.");
 }
 
 /* ---- calls ---- */
 
 typedef struct gathered { /* the arguments of one call; few need no memory */
-    jj_args args;
-    jj_value few[FEW_ARGS];
+    tri_jinja_args args;
+    tri_jinja_value few[FEW_ARGS];
 } gathered;
 
-static bool add_star(jj_vm *vm, jj_items *items, const jj_node *star) {
-    jj_value v = jj_eval(vm, star);
-    if (jj_is_error(v)) return false;
+static bool add_star(tri_jinja_vm *vm, tri_jinja_items *items, const tri_jinja_node *star) {
+    tri_jinja_value v = tri_jinja_eval(vm, star);
+    if (tri_jinja_is_error(v)) return false;
     vm->at = star->at;
-    v = jj_collect(vm, v);
-    if (jj_is_error(v)) return false;
+    v = tri_jinja_collect(vm, v);
+    if (tri_jinja_is_error(v)) return false;
     for (size_t i = 0; i < v.as.list->n; i++) {
-        if (!jj_push(vm, items, v.as.list->items[i])) return false;
+        if (!tri_jinja_push(vm, items, v.as.list->items[i])) return false;
     }
     return true;
 }
 
-static bool add_star_star(
-    jj_vm *vm, gathered *g, const jj_call *call, const jj_node *star, jj_value caller) {
-    jj_value v = star ? jj_eval(vm, star) : jj_none();
+static bool add_star_star(tri_jinja_vm *vm, gathered *g, const tri_jinja_call *call,
+    const tri_jinja_node *star, tri_jinja_value caller) {
+    tri_jinja_value v = star ? tri_jinja_eval(vm, star) : tri_jinja_none();
     size_t more = 0;
-    if (jj_is_error(v)) return false;
-    if (star && v.kind != JJ_DICT) {
+    if (tri_jinja_is_error(v)) return false;
+    if (star && v.kind != TRI_JINJA_DICT) {
         vm->at = star->at;
-        jj_fail(vm, "argument after ** must be a mapping, not %s", jj_type_name(v));
+        tri_jinja_fail(vm, "argument after ** must be a mapping, not %s", tri_jinja_type_name(v));
         return false;
     }
     if (star) more = v.as.dict->n;
-    if (jj_given(caller)) more++;
+    if (tri_jinja_given(caller)) more++;
     size_t n = (size_t)g->args.n_named + more;
-    jj_value *values = jj_array(vm, n, sizeof *values);
-    jj_str **names = jj_array(vm, n, sizeof *names);
+    tri_jinja_value *values = tri_jinja_array(vm, n, sizeof *values);
+    tri_jinja_str **names = tri_jinja_array(vm, n, sizeof *names);
     if (!values || !names) return false;
     for (int32_t i = 0; i < call->n_named; i++) {
         values[i] = g->args.named[i];
@@ -135,23 +138,23 @@ static bool add_star_star(
     }
     n = (size_t)call->n_named;
     for (size_t i = 0; star && i < v.as.dict->n; i++) {
-        jj_value key = v.as.dict->entries[i].key;
-        if (key.kind != JJ_STR) {
-            jj_fail(vm, "keywords must be strings");
+        tri_jinja_value key = v.as.dict->entries[i].key;
+        if (key.kind != TRI_JINJA_STR) {
+            tri_jinja_fail(vm, "keywords must be strings");
             return false;
         }
         for (size_t k = 0; k < n; k++) {
-            if (jj_str_eq(names[k], key.as.s)) {
-                jj_fail(vm, "got multiple values for a keyword argument");
+            if (tri_jinja_str_eq(names[k], key.as.s)) {
+                tri_jinja_fail(vm, "got multiple values for a keyword argument");
                 return false;
             }
         }
         names[n] = key.as.s;
         values[n++] = v.as.dict->entries[i].value;
     }
-    if (jj_given(caller)) {
-        static const jj_str name = {.ptr = "caller", .n = 6, .ascii = 1};
-        names[n] = jj_str_copy(vm, &name);
+    if (tri_jinja_given(caller)) {
+        static const tri_jinja_str name = {.ptr = "caller", .n = 6, .ascii = 1};
+        names[n] = tri_jinja_str_copy(vm, &name);
         if (!names[n]) return false;
         values[n++] = caller;
     }
@@ -162,241 +165,299 @@ static bool add_star_star(
 }
 
 /* first: what a filter or test is applied to, MISSING: nothing.  caller: of a call block. */
-static bool gather(jj_vm *vm, const jj_call *call, jj_value first, jj_value caller, gathered *g) {
-    int32_t n = call->n + jj_given(first), total = n + call->n_named;
-    jj_value *v = g->few;
+static bool gather(tri_jinja_vm *vm, const tri_jinja_call *call, tri_jinja_value first,
+    tri_jinja_value caller, gathered *g) {
+    int32_t n = call->n + tri_jinja_given(first), total = n + call->n_named;
+    tri_jinja_value *v = g->few;
     if (total > FEW_ARGS) {
-        v = jj_array(vm, (size_t)total, sizeof *v);
+        v = tri_jinja_array(vm, (size_t)total, sizeof *v);
         if (!v) return false;
     }
-    g->args = (jj_args){.v = v, .named = v + n, .names = call->names};
-    if (jj_given(first)) v[g->args.n++] = first;
+    g->args = (tri_jinja_args){.v = v, .named = v + n, .names = call->names};
+    if (tri_jinja_given(first)) v[g->args.n++] = first;
     for (int32_t i = 0; i < call->n; i++) {
-        v[g->args.n] = jj_eval(vm, call->args[i]);
-        if (jj_is_error(v[g->args.n++])) return false;
+        v[g->args.n] = tri_jinja_eval(vm, call->args[i]);
+        if (tri_jinja_is_error(v[g->args.n++])) return false;
     }
     for (int32_t i = 0; i < call->n_named; i++) {
-        v[n + i] = jj_eval(vm, call->named[i]);
-        if (jj_is_error(v[n + i])) return false;
+        v[n + i] = tri_jinja_eval(vm, call->named[i]);
+        if (tri_jinja_is_error(v[n + i])) return false;
     }
     g->args.n_named = call->n_named;
     if (call->star) {
-        jj_items items = {0};
+        tri_jinja_items items = {0};
         for (int32_t i = 0; i < n; i++) {
-            if (!jj_push(vm, &items, v[i])) return false;
+            if (!tri_jinja_push(vm, &items, v[i])) return false;
         }
         if (!add_star(vm, &items, call->star)) return false;
         if (items.n > INT32_MAX) return false;
         g->args.v = items.items;
         g->args.n = (int32_t)items.n;
     }
-    if (!call->star_star && !jj_given(caller)) return true;
+    if (!call->star_star && !tri_jinja_given(caller)) return true;
     return add_star_star(vm, g, call, call->star_star, caller);
 }
 
-static __attribute__((noinline)) jj_value eval_method_call(
-    jj_vm *vm, const jj_node *node, const jj_method_def *def, jj_value self) {
+static __attribute__((noinline)) tri_jinja_value eval_method_call(tri_jinja_vm *vm,
+    const tri_jinja_node *node, const tri_jinja_method_def *def, tri_jinja_value self) {
     gathered g;
-    if (!gather(vm, &node->call, jj_missing(), jj_missing(), &g)) return jj_error();
+    if (!gather(vm, &node->call, tri_jinja_missing(), tri_jinja_missing(), &g))
+        return tri_jinja_error();
     vm->at = node->a->at;
-    return jj_method_call(vm, def, self, &g.args);
+    return tri_jinja_method_call(vm, def, self, &g.args);
 }
 
-static __attribute__((noinline)) jj_value eval_plain_call(
-    jj_vm *vm, const jj_node *node, jj_value callee, jj_value caller) {
+static __attribute__((noinline)) tri_jinja_value eval_plain_call(
+    tri_jinja_vm *vm, const tri_jinja_node *node, tri_jinja_value callee, tri_jinja_value caller) {
     gathered g;
-    if (!gather(vm, &node->call, jj_missing(), caller, &g)) return jj_error();
+    if (!gather(vm, &node->call, tri_jinja_missing(), caller, &g)) return tri_jinja_error();
     vm->at = node->at;
-    return jj_call_value(vm, callee, &g.args);
+    return tri_jinja_call_value(vm, callee, &g.args);
 }
 
-static jj_value eval_call_with(jj_vm *vm, const jj_node *node, jj_value caller) {
-    const jj_node *callee = node->a;
-    jj_value f;
-    if (callee->kind == JJ_N_GETATTR) {
-        jj_value self = jj_eval(vm, callee->a);
-        JJ_TRY(self);
-        const jj_method_def *def = callee->known ? callee->known->of[self.kind] : NULL;
-        if (def && def->sort == JJ_METHOD_OF && !jj_given(caller)) {
+static tri_jinja_value eval_call_with(
+    tri_jinja_vm *vm, const tri_jinja_node *node, tri_jinja_value caller) {
+    const tri_jinja_node *callee = node->a;
+    tri_jinja_value f;
+    if (callee->kind == TRI_JINJA_N_GETATTR) {
+        tri_jinja_value self = tri_jinja_eval(vm, callee->a);
+        TRI_JINJA_TRY(self);
+        const tri_jinja_method_def *def = callee->known ? callee->known->of[self.kind] : NULL;
+        if (def && def->sort == TRI_JINJA_METHOD_OF && !tri_jinja_given(caller)) {
             return eval_method_call(vm, node, def, self);
         }
         vm->at = callee->at;
-        f = jj_getattr(vm, self, callee->attr, callee->known);
+        f = tri_jinja_getattr(vm, self, callee->attr, callee->known);
     } else {
-        f = jj_eval(vm, callee);
+        f = tri_jinja_eval(vm, callee);
     }
-    JJ_TRY(f);
+    TRI_JINJA_TRY(f);
     return eval_plain_call(vm, node, f, caller);
 }
 
-__attribute__((noinline)) jj_value jj_eval_filter(jj_vm *vm, const jj_node *node, jj_value below) {
+__attribute__((noinline)) tri_jinja_value tri_jinja_eval_filter(
+    tri_jinja_vm *vm, const tri_jinja_node *node, tri_jinja_value below) {
     gathered g;
-    jj_value v = below;
+    tri_jinja_value v = below;
     if (node->a) {
-        if (!jj_enter(vm)) return jj_error();
-        v = node->a->kind == JJ_N_FILTER ? jj_eval_filter(vm, node->a, below)
-                                         : jj_eval(vm, node->a);
-        jj_leave(vm);
+        if (!tri_jinja_enter(vm)) return tri_jinja_error();
+        v = node->a->kind == TRI_JINJA_N_FILTER ? tri_jinja_eval_filter(vm, node->a, below)
+                                                : tri_jinja_eval(vm, node->a);
+        tri_jinja_leave(vm);
     }
-    JJ_TRY(v);
+    TRI_JINJA_TRY(v);
     vm->at = node->at;
-    if (!node->builtin) return jj_fail(vm, "No filter named '%.*s' found.", JJ_SHOWN(node->name));
-    if (!gather(vm, &node->call, v, jj_missing(), &g)) return jj_error();
+    if (!node->builtin)
+        return tri_jinja_fail(vm, "No filter named '%.*s' found.", TRI_JINJA_SHOWN(node->name));
+    if (!gather(vm, &node->call, v, tri_jinja_missing(), &g)) return tri_jinja_error();
     vm->at = node->at;
-    return jj_builtin_call(vm, node->builtin, &g.args);
+    return tri_jinja_builtin_call(vm, node->builtin, &g.args);
 }
 
-static __attribute__((noinline)) jj_value eval_test(jj_vm *vm, const jj_node *node) {
+static __attribute__((noinline)) tri_jinja_value eval_test(
+    tri_jinja_vm *vm, const tri_jinja_node *node) {
     gathered g;
-    jj_value v = jj_eval(vm, node->a);
-    JJ_TRY(v);
+    tri_jinja_value v = tri_jinja_eval(vm, node->a);
+    TRI_JINJA_TRY(v);
     vm->at = node->at;
-    if (!node->builtin) return jj_fail(vm, "No test named '%.*s' found.", JJ_SHOWN(node->name));
-    if (!gather(vm, &node->call, v, jj_missing(), &g)) return jj_error();
+    if (!node->builtin)
+        return tri_jinja_fail(vm, "No test named '%.*s' found.", TRI_JINJA_SHOWN(node->name));
+    if (!gather(vm, &node->call, v, tri_jinja_missing(), &g)) return tri_jinja_error();
     vm->at = node->at;
-    return jj_builtin_call(vm, node->builtin, &g.args);
+    return tri_jinja_builtin_call(vm, node->builtin, &g.args);
 }
 
 /* ---- all of them ---- */
 
-static jj_value eval_node(jj_vm *vm, const jj_node *node) {
-    jj_value a, b;
-    switch ((jj_node_kind)node->kind) {
-    case JJ_N_CONST:
-    case JJ_N_TEXT:
+static tri_jinja_value eval_node(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_value a, b;
+    switch ((tri_jinja_node_kind)node->kind) {
+    case TRI_JINJA_N_CONST:
+    case TRI_JINJA_N_TEXT:
         return node->value;
-    case JJ_N_NAME:
+    case TRI_JINJA_N_NAME:
         a = *slot_at(vm, node->hops, node->slot);
-        return jj_given(a) ? a : jj_undefined_name(vm, JJ_LACK_NAME, node->name);
-    case JJ_N_TUPLE:
-    case JJ_N_LISTEX:
+        return tri_jinja_given(a) ? a
+                                  : tri_jinja_undefined_name(vm, TRI_JINJA_LACK_NAME, node->name);
+    case TRI_JINJA_N_TUPLE:
+    case TRI_JINJA_N_LISTEX:
         return eval_sequence(vm, node);
-    case JJ_N_DICTEX:
+    case TRI_JINJA_N_DICTEX:
         return eval_dict(vm, node);
-    case JJ_N_COND:
+    case TRI_JINJA_N_COND:
         return eval_cond(vm, node);
-    case JJ_N_AND:
-    case JJ_N_OR:
-        a = jj_eval(vm, node->a);
-        JJ_TRY(a);
-        return jj_truth(vm, a) == (node->kind == JJ_N_OR) ? a : jj_eval(vm, node->b);
-    case JJ_N_NOT:
-        a = jj_eval(vm, node->a);
-        JJ_TRY(a);
-        return jj_bool(!jj_truth(vm, a));
-    case JJ_N_NEG:
-    case JJ_N_POS:
-        a = jj_eval(vm, node->a);
-        JJ_TRY(a);
+    case TRI_JINJA_N_AND:
+    case TRI_JINJA_N_OR:
+        a = tri_jinja_eval(vm, node->a);
+        TRI_JINJA_TRY(a);
+        return tri_jinja_truth(vm, a) == (node->kind == TRI_JINJA_N_OR)
+                   ? a
+                   : tri_jinja_eval(vm, node->b);
+    case TRI_JINJA_N_NOT:
+        a = tri_jinja_eval(vm, node->a);
+        TRI_JINJA_TRY(a);
+        return tri_jinja_bool(!tri_jinja_truth(vm, a));
+    case TRI_JINJA_N_NEG:
+    case TRI_JINJA_N_POS:
+        a = tri_jinja_eval(vm, node->a);
+        TRI_JINJA_TRY(a);
         vm->at = node->at;
-        return node->kind == JJ_N_NEG ? jj_negate(vm, a) : jj_positive(vm, a);
-    case JJ_N_BINARY:
-        a = jj_eval(vm, node->a);
-        JJ_TRY(a);
-        b = jj_eval(vm, node->b);
-        JJ_TRY(b);
+        return node->kind == TRI_JINJA_N_NEG ? tri_jinja_negate(vm, a) : tri_jinja_positive(vm, a);
+    case TRI_JINJA_N_BINARY:
+        a = tri_jinja_eval(vm, node->a);
+        TRI_JINJA_TRY(a);
+        b = tri_jinja_eval(vm, node->b);
+        TRI_JINJA_TRY(b);
         vm->at = node->at;
-        return jj_binary(vm, (jj_op)node->op, a, b);
-    case JJ_N_COMPARE:
+        return tri_jinja_binary(vm, (tri_jinja_op)node->op, a, b);
+    case TRI_JINJA_N_COMPARE:
         return eval_compare(vm, node);
-    case JJ_N_CONCAT:
+    case TRI_JINJA_N_CONCAT:
         return eval_concat(vm, node);
-    case JJ_N_GETATTR:
-        a = jj_eval(vm, node->a);
-        JJ_TRY(a);
+    case TRI_JINJA_N_GETATTR:
+        a = tri_jinja_eval(vm, node->a);
+        TRI_JINJA_TRY(a);
         vm->at = node->at;
-        return jj_getattr(vm, a, node->attr, node->known);
-    case JJ_N_GETITEM:
-        a = jj_eval(vm, node->a);
-        JJ_TRY(a);
-        b = jj_eval(vm, node->b);
-        JJ_TRY(b);
+        return tri_jinja_getattr(vm, a, node->attr, node->known);
+    case TRI_JINJA_N_GETITEM:
+        a = tri_jinja_eval(vm, node->a);
+        TRI_JINJA_TRY(a);
+        b = tri_jinja_eval(vm, node->b);
+        TRI_JINJA_TRY(b);
         vm->at = node->at;
-        return jj_getitem(vm, a, b);
-    case JJ_N_SLICE:
+        return tri_jinja_getitem(vm, a, b);
+    case TRI_JINJA_N_SLICE:
         return eval_slice(vm, node);
-    case JJ_N_CALL:
-        return eval_call_with(vm, node, jj_missing());
-    case JJ_N_FILTER:
-        return jj_eval_filter(vm, node, jj_missing());
-    case JJ_N_TEST:
+    case TRI_JINJA_N_CALL:
+        return eval_call_with(vm, node, tri_jinja_missing());
+    case TRI_JINJA_N_FILTER:
+        return tri_jinja_eval_filter(vm, node, tri_jinja_missing());
+    case TRI_JINJA_N_TEST:
         return eval_test(vm, node);
     default:
-        return jj_fail(vm, "not an expression");
+        return tri_jinja_fail(vm, "not an expression");
     }
 }
 
-jj_value jj_eval(jj_vm *vm, const jj_node *node) {
-    if (node->kind == JJ_N_CONST) return node->value;
-    if (!jj_step(vm, 1) || !jj_enter(vm)) return jj_error();
-    jj_value v = eval_node(vm, node);
-    jj_leave(vm);
-    return vm->rc ? jj_error() : v;
+/* What jinja2 can write into the code that it makes of a template. */
+static bool is_literal(tri_jinja_value v) {
+    switch ((tri_jinja_kind)v.kind) {
+    case TRI_JINJA_NONE:
+    case TRI_JINJA_BOOL:
+    case TRI_JINJA_INT:
+    case TRI_JINJA_BIG:
+    case TRI_JINJA_FLOAT:
+    case TRI_JINJA_STR:
+    case TRI_JINJA_RANGE:
+        return true;
+    case TRI_JINJA_LIST:
+    case TRI_JINJA_TUPLE:
+        for (size_t i = 0; i < v.as.list->n; i++)
+            if (!is_literal(v.as.list->items[i])) return false;
+        return true;
+    case TRI_JINJA_DICT:
+        for (size_t i = 0; i < v.as.dict->n; i++) {
+            const tri_jinja_entry *e = &v.as.dict->entries[i];
+            if (!is_literal(e->key) || !is_literal(e->value)) return false;
+        }
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* jinja2 computes constant expressions when it compiles, and subscripts them by other rules than
+ * the code it makes: there a slice of what has none, (2.5)[:2], is undefined and no error.  Where
+ * the result can be written into the code, or is printed, that is what counts. */
+static __attribute__((noinline)) tri_jinja_value eval_folded(
+    tri_jinja_vm *vm, const tri_jinja_node *node, bool is_printed) {
+    if (vm->folding) return eval_node(vm, node);
+    vm->folding = true;
+    tri_jinja_value v = eval_node(vm, node);
+    vm->folding = false;
+    return vm->rc || is_printed || is_literal(v) ? v : eval_node(vm, node);
+}
+
+static tri_jinja_value eval_any(tri_jinja_vm *vm, const tri_jinja_node *node, bool is_printed) {
+    if (!tri_jinja_step(vm, 1) || !tri_jinja_enter(vm)) return tri_jinja_error();
+    tri_jinja_value v =
+        node->constant && node->slices ? eval_folded(vm, node, is_printed) : eval_node(vm, node);
+    tri_jinja_leave(vm);
+    return vm->rc ? tri_jinja_error() : v;
+}
+
+tri_jinja_value tri_jinja_eval(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    return node->kind == TRI_JINJA_N_CONST ? node->value : eval_any(vm, node, false);
+}
+
+tri_jinja_value tri_jinja_eval_printed(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    return node->kind == TRI_JINJA_N_CONST ? node->value : eval_any(vm, node, true);
 }
 
 /* ---- assignment ---- */
 
-static bool assign_tuple(jj_vm *vm, const jj_node *target, jj_value v) {
-    if (v.kind == JJ_UNDEFINED || !jj_iterable(v)) {
-        if (v.kind != JJ_UNDEFINED) {
-            jj_fail(vm, "cannot unpack non-iterable %s object", jj_type_name(v));
+static bool assign_tuple(tri_jinja_vm *vm, const tri_jinja_node *target, tri_jinja_value v) {
+    if (v.kind == TRI_JINJA_UNDEFINED || !tri_jinja_iterable(v)) {
+        if (v.kind != TRI_JINJA_UNDEFINED) {
+            tri_jinja_fail(vm, "cannot unpack non-iterable %s object", tri_jinja_type_name(v));
             return false;
         }
     }
-    if (v.kind != JJ_LIST && v.kind != JJ_TUPLE) v = jj_collect(vm, v);
-    if (jj_is_error(v)) return false;
+    if (v.kind != TRI_JINJA_LIST && v.kind != TRI_JINJA_TUPLE) v = tri_jinja_collect(vm, v);
+    if (tri_jinja_is_error(v)) return false;
     size_t got = v.as.list->n, wanted = (size_t)target->n;
     if (got > wanted) {
-        jj_fail(vm, "too many values to unpack (expected %zu)", wanted);
+        tri_jinja_fail(vm, "too many values to unpack (expected %zu)", wanted);
         return false;
     }
     if (got < wanted) {
-        jj_fail(vm, "not enough values to unpack (expected %zu, got %zu)", wanted, got);
+        tri_jinja_fail(vm, "not enough values to unpack (expected %zu, got %zu)", wanted, got);
         return false;
     }
     for (size_t i = 0; i < wanted; i++) {
-        if (!jj_assign(vm, target->list[i], v.as.list->items[i])) return false;
+        if (!tri_jinja_assign(vm, target->list[i], v.as.list->items[i])) return false;
     }
     return true;
 }
 
-bool jj_assign(jj_vm *vm, const jj_node *target, jj_value v) {
-    if (target->kind == JJ_N_NAME) {
+bool tri_jinja_assign(tri_jinja_vm *vm, const tri_jinja_node *target, tri_jinja_value v) {
+    if (target->kind == TRI_JINJA_N_NAME) {
         *slot_at(vm, target->hops, target->slot) = v;
         return true;
     }
     vm->at = target->at;
-    if (target->kind == JJ_N_TUPLE) {
-        if (!jj_enter(vm)) return false;
+    if (target->kind == TRI_JINJA_N_TUPLE) {
+        if (!tri_jinja_enter(vm)) return false;
         bool ok = assign_tuple(vm, target, v);
-        jj_leave(vm);
+        tri_jinja_leave(vm);
         return ok;
     }
-    jj_value ns = *slot_at(vm, target->hops, target->slot);
-    if (ns.kind != JJ_NAMESPACE) {
-        jj_fail(vm, "cannot assign attribute on non-namespace object");
+    tri_jinja_value ns = *slot_at(vm, target->hops, target->slot);
+    if (ns.kind != TRI_JINJA_NAMESPACE) {
+        tri_jinja_fail(vm, "cannot assign attribute on non-namespace object");
         return false;
     }
     if (target->attr->n && target->attr->ptr[0] == '_') {
-        jj_fail(vm,
+        tri_jinja_fail(vm,
             "Chat templates cannot store underscore-prefixed attributes on a namespace, but got "
             "'%.*s'. Please rename the attribute.",
-            JJ_SHOWN(target->attr));
+            TRI_JINJA_SHOWN(target->attr));
         return false;
     }
-    return jj_dict_put(vm, ns.as.ns->attrs, jj_of_str(target->attr), v);
+    return tri_jinja_dict_put(vm, ns.as.ns->attrs, tri_jinja_of_str(target->attr), v);
 }
 
 /* ---- call blocks ---- */
 
-jj_value jj_eval_call_block(jj_vm *vm, const jj_node *node) {
-    jj_macro *macro = JJ_NEW(vm, jj_macro);
-    if (!macro) return jj_error();
-    *macro = (jj_macro){node, node->function, vm->variables};
-    jj_value caller = {.kind = JJ_MACRO, .as.macro = macro};
-    if (node->kind == JJ_N_GENERATION) return jj_macro_call(vm, macro, &(jj_args){0});
-    if (!jj_enter(vm)) return jj_error();
-    jj_value v = eval_call_with(vm, node->a, caller);
-    jj_leave(vm);
+tri_jinja_value tri_jinja_eval_call_block(tri_jinja_vm *vm, const tri_jinja_node *node) {
+    tri_jinja_macro *macro = TRI_JINJA_NEW(vm, tri_jinja_macro);
+    if (!macro) return tri_jinja_error();
+    *macro = (tri_jinja_macro){node, node->function, vm->variables};
+    tri_jinja_value caller = {.kind = TRI_JINJA_MACRO, .as.macro = macro};
+    if (node->kind == TRI_JINJA_N_GENERATION)
+        return tri_jinja_macro_call(vm, macro, &(tri_jinja_args){0});
+    if (!tri_jinja_enter(vm)) return tri_jinja_error();
+    tri_jinja_value v = eval_call_with(vm, node->a, caller);
+    tri_jinja_leave(vm);
     return v;
 }

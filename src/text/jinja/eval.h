@@ -7,18 +7,31 @@
 #include "text/jinja/iter.h"
 #include "text/jinja/vm.h"
 
-typedef enum jj_flow { JJ_GO_ON, JJ_BROKE, JJ_CONTINUED, JJ_FAILED } jj_flow;
+typedef enum tri_jinja_flow {
+    TRI_JINJA_GO_ON,
+    TRI_JINJA_BROKE,
+    TRI_JINJA_CONTINUED,
+    TRI_JINJA_FAILED
+} tri_jinja_flow;
 
-jj_value jj_eval(jj_vm *vm, const jj_node *node);
-jj_flow jj_run_block(jj_vm *vm, const jj_block *block);
-bool jj_enter_scope(jj_vm *vm, const jj_scope *scope); /* loads its variables */
-jj_activation *jj_activate(jj_vm *vm, const jj_function *function, jj_activation *outer);
+tri_jinja_value tri_jinja_eval(tri_jinja_vm *vm, const tri_jinja_node *node);
+tri_jinja_value tri_jinja_eval_printed(
+    tri_jinja_vm *vm, const tri_jinja_node *node); /* of {{ }} as a whole */
+tri_jinja_flow tri_jinja_run_block(tri_jinja_vm *vm, const tri_jinja_block *block);
+bool tri_jinja_enter_scope(
+    tri_jinja_vm *vm, const tri_jinja_scope *scope); /* loads its variables */
+tri_jinja_activation *tri_jinja_activate(
+    tri_jinja_vm *vm, const tri_jinja_function *function, tri_jinja_activation *outer);
 /* Stores into names, tuples of them and namespaces. */
-bool jj_assign(jj_vm *vm, const jj_node *target, jj_value v);
-jj_value jj_macro_call(jj_vm *vm, jj_macro *macro, const jj_args *args);
-jj_value jj_loop_call(jj_vm *vm, jj_loop *loop, const jj_args *args);
-jj_value jj_eval_call_block(jj_vm *vm, const jj_node *node); /* and {% generation %} */
+bool tri_jinja_assign(tri_jinja_vm *vm, const tri_jinja_node *target, tri_jinja_value v);
+tri_jinja_value tri_jinja_macro_call(
+    tri_jinja_vm *vm, tri_jinja_macro *macro, const tri_jinja_args *args);
+tri_jinja_value tri_jinja_loop_call(
+    tri_jinja_vm *vm, tri_jinja_loop *loop, const tri_jinja_args *args);
+tri_jinja_value tri_jinja_eval_call_block(
+    tri_jinja_vm *vm, const tri_jinja_node *node); /* and {% generation %} */
 /* below: what a filter block filtered, MISSING elsewhere. */
-jj_value jj_eval_filter(jj_vm *vm, const jj_node *node, jj_value below);
+tri_jinja_value tri_jinja_eval_filter(
+    tri_jinja_vm *vm, const tri_jinja_node *node, tri_jinja_value below);
 
 #endif

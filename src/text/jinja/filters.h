@@ -4,9 +4,11 @@
 
 #include "text/jinja/builtin.h"
 
-extern const jj_builtin jj_text_filters[], jj_list_filters[], jj_value_filters[];
+extern const tri_jinja_builtin tri_jinja_text_filters[], tri_jinja_list_filters[],
+    tri_jinja_value_filters[];
 
-#define JJ_FILTER(name) static jj_value name(jj_vm *vm, jj_value *v, const jj_args *args)
-#define JJ_UNUSED ((void)vm, (void)v, (void)args)
+#define TRI_JINJA_FILTER(name)                                                                     \
+    static tri_jinja_value name(tri_jinja_vm *vm, tri_jinja_value *v, const tri_jinja_args *args)
+#define TRI_JINJA_UNUSED ((void)vm, (void)v, (void)args)
 
 #endif

@@ -8,265 +8,284 @@
 #include "text/jinja/sort.h"
 #include "text/jinja/strings.h"
 
-JJ_FILTER(f_length) {
-    JJ_UNUSED;
-    int64_t n = jj_length(vm, v[0]);
-    return n < 0 ? jj_error() : jj_int(n);
+TRI_JINJA_FILTER(f_length) {
+    TRI_JINJA_UNUSED;
+    int64_t n = tri_jinja_length(vm, v[0]);
+    return n < 0 ? tri_jinja_error() : tri_jinja_int(n);
 }
 
-JJ_FILTER(f_first) {
-    JJ_UNUSED;
-    jj_value item;
-    jj_iter *it = jj_iterate(vm, v[0]);
-    int got = it ? jj_next(vm, it, &item) : -1;
-    if (got < 0) return jj_error();
-    return got ? item : jj_undefined_hint(vm, "No first item, sequence was empty.");
+TRI_JINJA_FILTER(f_first) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_value item;
+    tri_jinja_iter *it = tri_jinja_iterate(vm, v[0]);
+    int got = it ? tri_jinja_next(vm, it, &item) : -1;
+    if (got < 0) return tri_jinja_error();
+    return got ? item : tri_jinja_undefined_hint(vm, "No first item, sequence was empty.");
 }
 
-static jj_iter *reversed_or_fail(jj_vm *vm, jj_value v) {
-    jj_iter *it = jj_reversed(vm, v);
-    if (!it && !vm->rc) jj_fail(vm, "'%s' object is not reversible", jj_type_name(v));
+static tri_jinja_iter *reversed_or_fail(tri_jinja_vm *vm, tri_jinja_value v) {
+    tri_jinja_iter *it = tri_jinja_reversed(vm, v);
+    if (!it && !vm->rc) tri_jinja_fail(vm, "'%s' object is not reversible", tri_jinja_type_name(v));
     return it;
 }
 
-JJ_FILTER(f_last) {
-    JJ_UNUSED;
-    jj_value item;
-    if (v[0].kind == JJ_UNDEFINED || (v[0].kind == JJ_STR && !v[0].as.s->n)) {
-        return jj_undefined_hint(vm, "No last item, sequence was empty.");
+TRI_JINJA_FILTER(f_last) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_value item;
+    if (v[0].kind == TRI_JINJA_UNDEFINED || (v[0].kind == TRI_JINJA_STR && !v[0].as.s->n)) {
+        return tri_jinja_undefined_hint(vm, "No last item, sequence was empty.");
     }
-    if (v[0].kind == JJ_STR) return jj_getitem(vm, v[0], jj_int(-1));
-    jj_iter *it = reversed_or_fail(vm, v[0]);
-    int got = it ? jj_next(vm, it, &item) : -1;
-    if (got < 0) return jj_error();
-    return got ? item : jj_undefined_hint(vm, "No last item, sequence was empty.");
+    if (v[0].kind == TRI_JINJA_STR) return tri_jinja_getitem(vm, v[0], tri_jinja_int(-1));
+    tri_jinja_iter *it = reversed_or_fail(vm, v[0]);
+    int got = it ? tri_jinja_next(vm, it, &item) : -1;
+    if (got < 0) return tri_jinja_error();
+    return got ? item : tri_jinja_undefined_hint(vm, "No last item, sequence was empty.");
 }
 
-JJ_FILTER(f_reverse) {
-    JJ_UNUSED;
-    if (v[0].kind == JJ_STR) return jj_slice(vm, v[0], jj_none(), jj_none(), jj_int(-1));
-    if (v[0].kind == JJ_UNDEFINED) return jj_of_iter(jj_iter_new(vm, JJ_I_EMPTY, v[0]));
-    jj_iter *it = jj_reversed(vm, v[0]);
-    if (it || vm->rc) return jj_of_iter(it);
-    if (!jj_iterable(v[0])) return jj_fail(vm, "argument must be iterable");
-    jj_value list = jj_collect(vm, v[0]);
-    JJ_TRY(list);
-    return jj_slice(vm, list, jj_none(), jj_none(), jj_int(-1));
+TRI_JINJA_FILTER(f_reverse) {
+    TRI_JINJA_UNUSED;
+    if (v[0].kind == TRI_JINJA_STR)
+        return tri_jinja_slice(vm, v[0], tri_jinja_none(), tri_jinja_none(), tri_jinja_int(-1));
+    if (v[0].kind == TRI_JINJA_UNDEFINED)
+        return tri_jinja_of_iter(tri_jinja_iter_new(vm, TRI_JINJA_I_EMPTY, v[0]));
+    tri_jinja_iter *it = tri_jinja_reversed(vm, v[0]);
+    if (it || vm->rc) return tri_jinja_of_iter(it);
+    if (!tri_jinja_iterable(v[0])) return tri_jinja_fail(vm, "argument must be iterable");
+    tri_jinja_value list = tri_jinja_collect(vm, v[0]);
+    TRI_JINJA_TRY(list);
+    return tri_jinja_slice(vm, list, tri_jinja_none(), tri_jinja_none(), tri_jinja_int(-1));
 }
 
-JJ_FILTER(f_list) {
-    JJ_UNUSED;
-    return jj_collect(vm, v[0]);
+TRI_JINJA_FILTER(f_list) {
+    TRI_JINJA_UNUSED;
+    return tri_jinja_collect(vm, v[0]);
 }
 
-JJ_FILTER(f_items) {
-    JJ_UNUSED;
-    return jj_of_iter(jj_iter_new(vm, JJ_I_ITEMS, v[0]));
+TRI_JINJA_FILTER(f_items) {
+    TRI_JINJA_UNUSED;
+    return tri_jinja_of_iter(tri_jinja_iter_new(vm, TRI_JINJA_I_ITEMS, v[0]));
 }
 
-JJ_FILTER(f_join) {
-    JJ_UNUSED;
-    jj_value separator = jj_given(v[1]) ? jj_str_of(vm, v[1]) : jj_text(vm, ""), items = v[0];
-    JJ_TRY(separator);
-    if (jj_given(v[2]) && v[2].kind != JJ_NONE) {
-        if (!jj_iterate(vm, items)) return jj_error();
-        jj_iter *it = jj_iter_new(vm, JJ_I_MAP, items);
-        if (!it) return jj_error();
+TRI_JINJA_FILTER(f_join) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_value separator =
+                        tri_jinja_given(v[1]) ? tri_jinja_str_of(vm, v[1]) : tri_jinja_text(vm, ""),
+                    items = v[0];
+    TRI_JINJA_TRY(separator);
+    if (tri_jinja_given(v[2]) && v[2].kind != TRI_JINJA_NONE) {
+        if (!tri_jinja_iterate(vm, items)) return tri_jinja_error();
+        tri_jinja_iter *it = tri_jinja_iter_new(vm, TRI_JINJA_I_MAP, items);
+        if (!it) return tri_jinja_error();
         it->attribute = v[2];
         it->started = true;
-        it->inner = jj_iterate(vm, items);
-        items = jj_of_iter(it);
+        it->inner = tri_jinja_iterate(vm, items);
+        items = tri_jinja_of_iter(it);
     }
-    return jj_join(vm, separator.as.s, items, false);
+    return tri_jinja_join(vm, separator.as.s, items, false);
 }
 
 /* ---- keys ---- */
 
-static jj_value lowered(jj_vm *vm, jj_value v, bool ignore_case) {
-    return ignore_case && v.kind == JJ_STR ? jj_cased(vm, v.as.s, JJ_LOWER) : v;
+static tri_jinja_value lowered(tri_jinja_vm *vm, tri_jinja_value v, bool ignore_case) {
+    return ignore_case && v.kind == TRI_JINJA_STR ? tri_jinja_cased(vm, v.as.s, TRI_JINJA_LOWER)
+                                                  : v;
 }
 
 /* "a.b,c": a list of values, as jinja2 sorts by. */
-static jj_value sort_key(jj_vm *vm, jj_value item, jj_value attribute, bool ignore_case) {
-    jj_items key = {0};
-    if (!jj_given(attribute) || attribute.kind != JJ_STR) {
-        jj_value v = lowered(vm, jj_attribute_of(vm, item, attribute, jj_missing()), ignore_case);
-        if (vm->rc || !jj_push(vm, &key, v)) return jj_error();
-        return jj_items_list(vm, &key);
+static tri_jinja_value sort_key(
+    tri_jinja_vm *vm, tri_jinja_value item, tri_jinja_value attribute, bool ignore_case) {
+    tri_jinja_items key = {0};
+    if (!tri_jinja_given(attribute) || attribute.kind != TRI_JINJA_STR) {
+        tri_jinja_value v = lowered(
+            vm, tri_jinja_attribute_of(vm, item, attribute, tri_jinja_missing()), ignore_case);
+        if (vm->rc || !tri_jinja_push(vm, &key, v)) return tri_jinja_error();
+        return tri_jinja_items_list(vm, &key);
     }
-    jj_str *all = attribute.as.s;
+    tri_jinja_str *all = attribute.as.s;
     for (size_t begin = 0; begin <= all->n;) {
         size_t end = begin;
         while (end < all->n && all->ptr[end] != ',')
             end++;
-        jj_value part = jj_of_str(jj_sub(vm, all, begin, end));
-        JJ_TRY(part);
-        jj_value v = lowered(vm, jj_attribute_of(vm, item, part, jj_missing()), ignore_case);
-        if (vm->rc || !jj_push(vm, &key, v)) return jj_error();
+        tri_jinja_value part = tri_jinja_of_str(tri_jinja_sub(vm, all, begin, end));
+        TRI_JINJA_TRY(part);
+        tri_jinja_value v =
+            lowered(vm, tri_jinja_attribute_of(vm, item, part, tri_jinja_missing()), ignore_case);
+        if (vm->rc || !tri_jinja_push(vm, &key, v)) return tri_jinja_error();
         begin = end + 1;
     }
-    return jj_items_list(vm, &key);
+    return tri_jinja_items_list(vm, &key);
 }
 
-static jj_value in_order(jj_vm *vm, const jj_list *from, const uint32_t *order) {
-    jj_list *to = jj_list_new(vm, from->n);
-    if (!to || !order) return jj_error();
+static tri_jinja_value in_order(
+    tri_jinja_vm *vm, const tri_jinja_list *from, const uint32_t *order) {
+    tri_jinja_list *to = tri_jinja_list_new(vm, from->n);
+    if (!to || !order) return tri_jinja_error();
     for (size_t i = 0; i < from->n; i++)
         to->items[i] = from->items[order[i]];
-    return jj_of_list(to);
+    return tri_jinja_of_list(to);
 }
 
-JJ_FILTER(f_sort) {
-    JJ_UNUSED;
-    jj_value all = jj_collect(vm, v[0]);
-    JJ_TRY(all);
-    bool reverse = jj_truth_arg(vm, v[1], false), sensitive = jj_truth_arg(vm, v[2], false);
-    jj_value *keys = jj_array(vm, all.as.list->n, sizeof *keys);
-    if (!keys) return jj_error();
+TRI_JINJA_FILTER(f_sort) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_value all = tri_jinja_collect(vm, v[0]);
+    TRI_JINJA_TRY(all);
+    bool reverse = tri_jinja_truth_arg(vm, v[1], false),
+         sensitive = tri_jinja_truth_arg(vm, v[2], false);
+    tri_jinja_value *keys = tri_jinja_array(vm, all.as.list->n, sizeof *keys);
+    if (!keys) return tri_jinja_error();
     for (size_t i = 0; i < all.as.list->n; i++) {
         keys[i] = sort_key(vm, all.as.list->items[i], v[3], !sensitive);
-        JJ_TRY(keys[i]);
+        TRI_JINJA_TRY(keys[i]);
     }
-    return in_order(vm, all.as.list, jj_sort_order(vm, keys, all.as.list->n, reverse));
+    return in_order(vm, all.as.list, tri_jinja_sort_order(vm, keys, all.as.list->n, reverse));
 }
 
-JJ_FILTER(f_dictsort) {
-    JJ_UNUSED;
-    bool sensitive = jj_truth_arg(vm, v[1], false), reverse = jj_truth_arg(vm, v[3], false);
-    bool by_value = jj_given(v[2]) && jj_is_str(v[2], "value");
-    if (jj_given(v[2]) && !by_value && !jj_is_str(v[2], "key")) {
-        return jj_fail(vm, "You can only sort by either \"key\" or \"value\"");
+TRI_JINJA_FILTER(f_dictsort) {
+    TRI_JINJA_UNUSED;
+    bool sensitive = tri_jinja_truth_arg(vm, v[1], false),
+         reverse = tri_jinja_truth_arg(vm, v[3], false);
+    bool by_value = tri_jinja_given(v[2]) && tri_jinja_is_str(v[2], "value");
+    if (tri_jinja_given(v[2]) && !by_value && !tri_jinja_is_str(v[2], "key")) {
+        return tri_jinja_fail(vm, "You can only sort by either \"key\" or \"value\"");
     }
-    if (v[0].kind == JJ_UNDEFINED) return jj_fail_undefined(vm, v[0]);
-    if (v[0].kind != JJ_DICT) {
-        return jj_fail(vm, "'%s' object has no attribute 'items'", jj_type_name(v[0]));
+    if (v[0].kind == TRI_JINJA_UNDEFINED) return tri_jinja_fail_undefined(vm, v[0]);
+    if (v[0].kind != TRI_JINJA_DICT) {
+        return tri_jinja_fail(
+            vm, "'%s' object has no attribute 'items'", tri_jinja_type_name(v[0]));
     }
-    jj_value view = v[0];
-    view.kind = JJ_VIEW;
-    view.id = JJ_ITEMS;
-    jj_value pairs = jj_collect(vm, view);
-    JJ_TRY(pairs);
-    jj_value *keys = jj_array(vm, pairs.as.list->n, sizeof *keys);
-    if (!keys) return jj_error();
+    tri_jinja_value view = v[0];
+    view.kind = TRI_JINJA_VIEW;
+    view.id = TRI_JINJA_ITEMS;
+    tri_jinja_value pairs = tri_jinja_collect(vm, view);
+    TRI_JINJA_TRY(pairs);
+    tri_jinja_value *keys = tri_jinja_array(vm, pairs.as.list->n, sizeof *keys);
+    if (!keys) return tri_jinja_error();
     for (size_t i = 0; i < pairs.as.list->n; i++) {
         keys[i] = lowered(vm, pairs.as.list->items[i].as.list->items[by_value], !sensitive);
-        JJ_TRY(keys[i]);
+        TRI_JINJA_TRY(keys[i]);
     }
-    return in_order(vm, pairs.as.list, jj_sort_order(vm, keys, pairs.as.list->n, reverse));
+    return in_order(vm, pairs.as.list, tri_jinja_sort_order(vm, keys, pairs.as.list->n, reverse));
 }
 
-JJ_FILTER(f_groupby) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_groupby) {
+    TRI_JINJA_UNUSED;
     static const char *const fields[] = {"grouper", "list"};
-    bool ignore_case = !jj_truth_arg(vm, v[3], false);
-    jj_value all = jj_collect(vm, v[0]);
-    JJ_TRY(all);
+    bool ignore_case = !tri_jinja_truth_arg(vm, v[3], false);
+    tri_jinja_value all = tri_jinja_collect(vm, v[0]);
+    TRI_JINJA_TRY(all);
     size_t n = all.as.list->n;
-    jj_value *keys = jj_array(vm, n, sizeof *keys);
-    if (!keys) return jj_error();
+    tri_jinja_value *keys = tri_jinja_array(vm, n, sizeof *keys);
+    if (!keys) return tri_jinja_error();
     for (size_t i = 0; i < n; i++) {
-        keys[i] = lowered(vm, jj_attribute_of(vm, all.as.list->items[i], v[1], v[2]), ignore_case);
-        JJ_TRY(keys[i]);
+        keys[i] =
+            lowered(vm, tri_jinja_attribute_of(vm, all.as.list->items[i], v[1], v[2]), ignore_case);
+        TRI_JINJA_TRY(keys[i]);
     }
-    const uint32_t *order = jj_sort_order(vm, keys, n, false);
-    if (!order) return jj_error();
-    jj_items groups = {0};
+    const uint32_t *order = tri_jinja_sort_order(vm, keys, n, false);
+    if (!order) return tri_jinja_error();
+    tri_jinja_items groups = {0};
     for (size_t i = 0; i < n;) {
-        jj_items members = {0};
+        tri_jinja_items members = {0};
         size_t end = i;
-        while (end < n && (end == i || jj_equal(vm, keys[order[i]], keys[order[end]]))) {
-            if (!jj_push(vm, &members, all.as.list->items[order[end++]])) return jj_error();
+        while (end < n && (end == i || tri_jinja_equal(vm, keys[order[i]], keys[order[end]]))) {
+            if (!tri_jinja_push(vm, &members, all.as.list->items[order[end++]]))
+                return tri_jinja_error();
         }
-        jj_value key = keys[order[i]];
-        if (ignore_case) key = jj_attribute_of(vm, members.items[0], v[1], v[2]);
-        jj_value list = jj_items_list(vm, &members);
-        if (vm->rc) return jj_error();
-        jj_value group = jj_pair(vm, key, list);
-        if (jj_is_error(group) || !jj_push(vm, &groups, group)) return jj_error();
+        tri_jinja_value key = keys[order[i]];
+        if (ignore_case) key = tri_jinja_attribute_of(vm, members.items[0], v[1], v[2]);
+        tri_jinja_value list = tri_jinja_items_list(vm, &members);
+        if (vm->rc) return tri_jinja_error();
+        tri_jinja_value group = tri_jinja_pair(vm, key, list);
+        if (tri_jinja_is_error(group) || !tri_jinja_push(vm, &groups, group))
+            return tri_jinja_error();
         group.as.list->fields = fields;
         i = end;
     }
-    return jj_items_list(vm, &groups);
+    return tri_jinja_items_list(vm, &groups);
 }
 
-static jj_value extreme(jj_vm *vm, jj_value *v, bool max) {
-    bool ignore_case = !jj_truth_arg(vm, v[1], false);
-    jj_iter *it = jj_iterate(vm, v[0]);
-    jj_value item, best = jj_missing(), best_key = jj_missing();
+static tri_jinja_value extreme(tri_jinja_vm *vm, tri_jinja_value *v, bool max) {
+    bool ignore_case = !tri_jinja_truth_arg(vm, v[1], false);
+    tri_jinja_iter *it = tri_jinja_iterate(vm, v[0]);
+    tri_jinja_value item, best = tri_jinja_missing(), best_key = tri_jinja_missing();
     int got = -1;
-    while (it && (got = jj_next(vm, it, &item)) > 0) {
-        jj_value key = lowered(vm, jj_attribute_of(vm, item, v[2], jj_missing()), ignore_case);
-        JJ_TRY(key);
-        bool better =
-            !jj_given(best) || (max ? jj_less(vm, best_key, key) : jj_less(vm, key, best_key)) > 0;
-        if (vm->rc) return jj_error();
+    while (it && (got = tri_jinja_next(vm, it, &item)) > 0) {
+        tri_jinja_value key =
+            lowered(vm, tri_jinja_attribute_of(vm, item, v[2], tri_jinja_missing()), ignore_case);
+        TRI_JINJA_TRY(key);
+        bool better = !tri_jinja_given(best) || (max ? tri_jinja_less(vm, best_key, key)
+                                                     : tri_jinja_less(vm, key, best_key)) > 0;
+        if (vm->rc) return tri_jinja_error();
         if (!better) continue;
         best = item;
         best_key = key;
     }
-    if (got < 0) return jj_error();
-    return jj_given(best) ? best : jj_undefined_hint(vm, "No aggregated item, sequence was empty.");
+    if (got < 0) return tri_jinja_error();
+    return tri_jinja_given(best)
+               ? best
+               : tri_jinja_undefined_hint(vm, "No aggregated item, sequence was empty.");
 }
 
-JJ_FILTER(f_min) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_min) {
+    TRI_JINJA_UNUSED;
     return extreme(vm, v, false);
 }
-JJ_FILTER(f_max) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_max) {
+    TRI_JINJA_UNUSED;
     return extreme(vm, v, true);
 }
 
-JJ_FILTER(f_sum) {
-    JJ_UNUSED;
-    jj_iter *it = jj_iterate(vm, v[0]);
-    jj_value item, sum = jj_given(v[2]) ? v[2] : jj_int(0);
+TRI_JINJA_FILTER(f_sum) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_iter *it = tri_jinja_iterate(vm, v[0]);
+    tri_jinja_value item, sum = tri_jinja_given(v[2]) ? v[2] : tri_jinja_int(0);
     int got = -1;
-    if (it && sum.kind == JJ_STR)
-        return jj_fail(vm, "sum() can't sum strings [use ''.join(seq) instead]");
-    while (it && (got = jj_next(vm, it, &item)) > 0) {
-        item = jj_attribute_of(vm, item, v[1], jj_missing());
-        JJ_TRY(item);
-        sum = jj_binary(vm, JJ_ADD, sum, item);
-        JJ_TRY(sum);
+    if (it && sum.kind == TRI_JINJA_STR)
+        return tri_jinja_fail(vm, "sum() can't sum strings [use ''.join(seq) instead]");
+    while (it && (got = tri_jinja_next(vm, it, &item)) > 0) {
+        item = tri_jinja_attribute_of(vm, item, v[1], tri_jinja_missing());
+        TRI_JINJA_TRY(item);
+        sum = tri_jinja_binary(vm, TRI_JINJA_ADD, sum, item);
+        TRI_JINJA_TRY(sum);
     }
-    return got < 0 ? jj_error() : sum;
+    return got < 0 ? tri_jinja_error() : sum;
 }
 
-JJ_FILTER(f_unique) {
-    JJ_UNUSED;
-    jj_iter *it = jj_iter_new(vm, JJ_I_UNIQUE, v[0]);
-    if (!it) return jj_error();
-    it->ignore_case = !jj_truth_arg(vm, v[1], false);
+TRI_JINJA_FILTER(f_unique) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_iter *it = tri_jinja_iter_new(vm, TRI_JINJA_I_UNIQUE, v[0]);
+    if (!it) return tri_jinja_error();
+    it->ignore_case = !tri_jinja_truth_arg(vm, v[1], false);
     it->attribute = v[2];
-    return jj_of_iter(it);
+    return tri_jinja_of_iter(it);
 }
 
-JJ_FILTER(f_batch) {
-    JJ_UNUSED;
-    jj_iter *it = jj_iter_new(vm, JJ_I_BATCH, v[0]);
-    if (!it) return jj_error();
+TRI_JINJA_FILTER(f_batch) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_iter *it = tri_jinja_iter_new(vm, TRI_JINJA_I_BATCH, v[0]);
+    if (!it) return tri_jinja_error();
     it->i = -1; /* what is no integer is never reached */
-    jj_as_int(v[1], &it->i);
-    it->extra[1] = jj_given(v[2]) ? v[2] : jj_none();
-    return jj_of_iter(it);
+    tri_jinja_as_int(v[1], &it->i);
+    it->extra[1] = tri_jinja_given(v[2]) ? v[2] : tri_jinja_none();
+    return tri_jinja_of_iter(it);
 }
 
-JJ_FILTER(f_slice) {
-    JJ_UNUSED;
-    jj_iter *it = jj_iter_new(vm, JJ_I_SLICE, v[0]);
-    if (!it || !jj_int_arg(vm, v[1], 0, &it->n)) return jj_error();
-    it->extra[1] = jj_given(v[2]) ? v[2] : jj_none();
-    return jj_of_iter(it);
+TRI_JINJA_FILTER(f_slice) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_iter *it = tri_jinja_iter_new(vm, TRI_JINJA_I_SLICE, v[0]);
+    if (!it || !tri_jinja_int_arg(vm, v[1], 0, &it->n)) return tri_jinja_error();
+    it->extra[1] = tri_jinja_given(v[2]) ? v[2] : tri_jinja_none();
+    return tri_jinja_of_iter(it);
 }
 
 /* ---- map and select: a filter's or test's name and its arguments, or an attribute ---- */
 
-static bool take_rest(jj_vm *vm, jj_iter *it, const jj_args *args, int32_t from) {
+static bool take_rest(
+    tri_jinja_vm *vm, tri_jinja_iter *it, const tri_jinja_args *args, int32_t from) {
     int32_t n = args->n > from ? args->n - from : 0;
-    it->args.v = jj_array(vm, (size_t)n + 1, sizeof *it->args.v);
-    it->args.named = jj_array(vm, (size_t)args->n_named, sizeof *it->args.named);
-    jj_str **names = jj_array(vm, (size_t)args->n_named, sizeof *names);
+    it->args.v = tri_jinja_array(vm, (size_t)n + 1, sizeof *it->args.v);
+    it->args.named = tri_jinja_array(vm, (size_t)args->n_named, sizeof *it->args.named);
+    tri_jinja_str **names = tri_jinja_array(vm, (size_t)args->n_named, sizeof *names);
     if (!it->args.v || !it->args.named || !names) return false;
     it->args.n = n + 1;
     for (int32_t i = 0; i < n; i++)
@@ -280,26 +299,27 @@ static bool take_rest(jj_vm *vm, jj_iter *it, const jj_args *args, int32_t from)
     return true;
 }
 
-static bool take_name(jj_vm *vm, jj_iter *it, jj_value name, bool filter) {
-    if (name.kind != JJ_STR) {
-        jj_value text = jj_str_of(vm, name);
-        if (jj_is_error(text)) return false;
+static bool take_name(tri_jinja_vm *vm, tri_jinja_iter *it, tri_jinja_value name, bool filter) {
+    if (name.kind != TRI_JINJA_STR) {
+        tri_jinja_value text = tri_jinja_str_of(vm, name);
+        if (tri_jinja_is_error(text)) return false;
         it->fn_name = text.as.s;
         return true;
     }
     it->fn_name = name.as.s;
-    it->fn = filter ? jj_filter_find(jj_view_of(name.as.s)) : jj_test_find(jj_view_of(name.as.s));
+    it->fn = filter ? tri_jinja_filter_find(tri_jinja_view_of(name.as.s))
+                    : tri_jinja_test_find(tri_jinja_view_of(name.as.s));
     return true;
 }
 
 /* map(attribute=..., default=...) */
-static bool map_by_attribute(jj_iter *it, const jj_args *args) {
+static bool map_by_attribute(tri_jinja_iter *it, const tri_jinja_args *args) {
     bool found = false;
     for (int32_t i = 0; i < args->n_named; i++) {
-        if (jj_is_str(jj_of_str(args->names[i]), "attribute")) {
+        if (tri_jinja_is_str(tri_jinja_of_str(args->names[i]), "attribute")) {
             it->attribute = args->named[i];
             found = true;
-        } else if (jj_is_str(jj_of_str(args->names[i]), "default")) {
+        } else if (tri_jinja_is_str(tri_jinja_of_str(args->names[i]), "default")) {
             it->fallback = args->named[i];
         } else {
             it->wrong = "Unexpected keyword argument";
@@ -308,48 +328,49 @@ static bool map_by_attribute(jj_iter *it, const jj_args *args) {
     return found;
 }
 
-JJ_FILTER(f_map) {
-    JJ_UNUSED;
-    jj_iter *it = jj_iter_new(vm, JJ_I_MAP, args->v[0]);
-    if (!it) return jj_error();
-    if (args->n == 1 && map_by_attribute(it, args)) return jj_of_iter(it);
+TRI_JINJA_FILTER(f_map) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_iter *it = tri_jinja_iter_new(vm, TRI_JINJA_I_MAP, args->v[0]);
+    if (!it) return tri_jinja_error();
+    if (args->n == 1 && map_by_attribute(it, args)) return tri_jinja_of_iter(it);
     if (args->n == 1) it->wrong = "map requires a filter argument";
-    if (args->n > 1 && !take_name(vm, it, args->v[1], true)) return jj_error();
-    return take_rest(vm, it, args, 2) ? jj_of_iter(it) : jj_error();
+    if (args->n > 1 && !take_name(vm, it, args->v[1], true)) return tri_jinja_error();
+    return take_rest(vm, it, args, 2) ? tri_jinja_of_iter(it) : tri_jinja_error();
 }
 
-static jj_value select(jj_vm *vm, const jj_args *args, bool reject, bool by_attribute) {
+static tri_jinja_value select(
+    tri_jinja_vm *vm, const tri_jinja_args *args, bool reject, bool by_attribute) {
     int32_t from = by_attribute ? 2 : 1;
-    jj_iter *it = jj_iter_new(vm, JJ_I_SELECT, args->v[0]);
-    if (!it) return jj_error();
+    tri_jinja_iter *it = tri_jinja_iter_new(vm, TRI_JINJA_I_SELECT, args->v[0]);
+    if (!it) return tri_jinja_error();
     it->reject = reject;
     if (by_attribute && args->n < 2) {
         it->wrong = "Missing parameter for attribute name";
-        return jj_of_iter(it);
+        return tri_jinja_of_iter(it);
     }
     if (by_attribute) it->attribute = args->v[1];
-    if (args->n > from && !take_name(vm, it, args->v[from], false)) return jj_error();
-    return take_rest(vm, it, args, from + 1) ? jj_of_iter(it) : jj_error();
+    if (args->n > from && !take_name(vm, it, args->v[from], false)) return tri_jinja_error();
+    return take_rest(vm, it, args, from + 1) ? tri_jinja_of_iter(it) : tri_jinja_error();
 }
 
-JJ_FILTER(f_select) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_select) {
+    TRI_JINJA_UNUSED;
     return select(vm, args, false, false);
 }
-JJ_FILTER(f_reject) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_reject) {
+    TRI_JINJA_UNUSED;
     return select(vm, args, true, false);
 }
-JJ_FILTER(f_selectattr) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_selectattr) {
+    TRI_JINJA_UNUSED;
     return select(vm, args, false, true);
 }
-JJ_FILTER(f_rejectattr) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_rejectattr) {
+    TRI_JINJA_UNUSED;
     return select(vm, args, true, true);
 }
 
-const jj_builtin jj_list_filters[] = {
+const tri_jinja_builtin tri_jinja_list_filters[] = {
     {"length", f_length, 1, 1, ""},
     {"count", f_length, 1, 1, ""},
     {"first", f_first, 1, 1, "seq"},

@@ -10,54 +10,56 @@
 #include "text/jinja/ops.h"
 #include "text/jinja/tojson.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
-JJ_FILTER(f_default) {
-    JJ_UNUSED;
-    bool use = v[0].kind == JJ_UNDEFINED || (jj_truth_arg(vm, v[2], false) && !jj_truth(vm, v[0]));
+TRI_JINJA_FILTER(f_default) {
+    TRI_JINJA_UNUSED;
+    bool use = v[0].kind == TRI_JINJA_UNDEFINED ||
+               (tri_jinja_truth_arg(vm, v[2], false) && !tri_jinja_truth(vm, v[0]));
     if (!use) return v[0];
-    return jj_given(v[1]) ? v[1] : jj_text(vm, "");
+    return tri_jinja_given(v[1]) ? v[1] : tri_jinja_text(vm, "");
 }
 
-JJ_FILTER(f_attr) {
-    JJ_UNUSED;
-    jj_attr known;
-    jj_str *name = jj_str_arg(vm, v[1], "attribute name");
-    if (!name) return jj_error();
-    if (v[0].kind == JJ_UNDEFINED) return jj_fail_undefined(vm, v[0]);
-    bool any = jj_attr_find(&known, jj_view_of(name));
-    if (v[0].kind != JJ_DICT || (any && known.of[JJ_DICT])) {
-        return jj_getattr(vm, v[0], name, any ? &known : NULL);
+TRI_JINJA_FILTER(f_attr) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_attr known;
+    tri_jinja_str *name = tri_jinja_str_arg(vm, v[1], "attribute name");
+    if (!name) return tri_jinja_error();
+    if (v[0].kind == TRI_JINJA_UNDEFINED) return tri_jinja_fail_undefined(vm, v[0]);
+    bool any = tri_jinja_attr_find(&known, tri_jinja_view_of(name));
+    if (v[0].kind != TRI_JINJA_DICT || (any && known.of[TRI_JINJA_DICT])) {
+        return tri_jinja_getattr(vm, v[0], name, any ? &known : NULL);
     }
-    return jj_undefined_of(vm, JJ_LACK_ATTRIBUTE, v[0], v[1]);
+    return tri_jinja_undefined_of(vm, TRI_JINJA_LACK_ATTRIBUTE, v[0], v[1]);
 }
 
-JJ_FILTER(f_abs) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_abs) {
+    TRI_JINJA_UNUSED;
     int64_t i;
-    if (v[0].kind == JJ_FLOAT) {
+    if (v[0].kind == TRI_JINJA_FLOAT) {
         v[0].as.f = fabs(v[0].as.f);
         return v[0];
     }
-    if (v[0].kind == JJ_BIG) {
-        jj_str *digits = v[0].as.s;
-        v[0].as.s = jj_sub(vm, digits, digits->ptr[0] == '-', digits->n);
-        return v[0].as.s ? v[0] : jj_error();
+    if (v[0].kind == TRI_JINJA_BIG) {
+        tri_jinja_str *digits = v[0].as.s;
+        v[0].as.s = tri_jinja_sub(vm, digits, digits->ptr[0] == '-', digits->n);
+        return v[0].as.s ? v[0] : tri_jinja_error();
     }
-    if (!jj_as_int(v[0], &i)) {
-        return jj_fail(vm, "bad operand type for abs(): '%s'", jj_type_name(v[0]));
+    if (!tri_jinja_as_int(v[0], &i)) {
+        return tri_jinja_fail(vm, "bad operand type for abs(): '%s'", tri_jinja_type_name(v[0]));
     }
-    return i < 0 ? jj_negate(vm, v[0]) : jj_positive(vm, v[0]);
+    return i < 0 ? tri_jinja_negate(vm, v[0]) : tri_jinja_positive(vm, v[0]);
 }
 
 /* ---- numbers from text ---- */
 
 /* The characters of a number: no space around, no "_" between digits; false: none. */
-static bool number_text(jj_str *s, char *out, size_t room) {
-    size_t begin = 0, end = jj_rstrip(s->ptr, s->n), n = 0;
+static bool number_text(tri_jinja_str *s, char *out, size_t room) {
+    size_t begin = 0, end = tri_jinja_rstrip(s->ptr, s->n), n = 0;
     uint32_t c;
     while (begin < end) {
-        size_t len = jj_point(s->ptr + begin, end - begin, &c);
-        if (!jj_is_space(c)) break;
+        size_t len = tri_utf8_point(s->ptr + begin, end - begin, &c);
+        if (!tri_jinja_is_space(c)) break;
         begin += len;
     }
     for (size_t i = begin; i < end; i++) {
@@ -109,7 +111,7 @@ static int parse_int(const char *p, int64_t base, int64_t *value) {
     return 1;
 }
 
-static bool parse_float(jj_str *s, double *value) {
+static bool parse_float(tri_jinja_str *s, double *value) {
     char text[512];
     if (!number_text(s, text, sizeof text)) return false;
     for (const char *p = text; *p; p++) {
@@ -120,147 +122,156 @@ static bool parse_float(jj_str *s, double *value) {
     return end != text && !*end;
 }
 
-static jj_value truncated(jj_vm *vm, double f, jj_value fallback, bool forgive) {
+static tri_jinja_value truncated(
+    tri_jinja_vm *vm, double f, tri_jinja_value fallback, bool forgive) {
     if (isnan(f)) return fallback;
     if (isinf(f)) {
         if (forgive) return fallback;
-        return jj_fail(vm, "cannot convert float infinity to integer");
+        return tri_jinja_fail(vm, "cannot convert float infinity to integer");
     }
     if (fabs(f) >= 9.2e18)
-        return jj_limit(vm, "an integer beyond 64 bits, which are not computed with");
-    return jj_int((int64_t)f);
+        return tri_jinja_limit(vm, "an integer beyond 64 bits, which are not computed with");
+    return tri_jinja_int((int64_t)f);
 }
 
-JJ_FILTER(f_int) {
-    JJ_UNUSED;
-    jj_value fallback = jj_given(v[1]) ? v[1] : jj_int(0), result;
+TRI_JINJA_FILTER(f_int) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_value fallback = tri_jinja_given(v[1]) ? v[1] : tri_jinja_int(0), result;
     int64_t base, i;
     double f;
     char text[512];
-    if (!jj_int_arg(vm, v[2], 10, &base)) return jj_error();
-    switch ((jj_kind)v[0].kind) {
-    case JJ_UNDEFINED:
-        return jj_fail_undefined(vm, v[0]);
-    case JJ_BIG:
+    if (!tri_jinja_int_arg(vm, v[2], 10, &base)) return tri_jinja_error();
+    switch ((tri_jinja_kind)v[0].kind) {
+    case TRI_JINJA_UNDEFINED:
+        return tri_jinja_fail_undefined(vm, v[0]);
+    case TRI_JINJA_BIG:
         return v[0];
-    case JJ_FLOAT:
+    case TRI_JINJA_FLOAT:
         result = truncated(vm, v[0].as.f, fallback, false);
         break;
-    case JJ_STR: {
+    case TRI_JINJA_STR: {
         int got = number_text(v[0].as.s, text, sizeof text) ? parse_int(text, base, &i) : 0;
         if (got < 0) {
-            return jj_limit(vm, "an integer beyond 64 bits, which are not computed with");
+            return tri_jinja_limit(vm, "an integer beyond 64 bits, which are not computed with");
         }
         if (got)
-            result = jj_int(i);
+            result = tri_jinja_int(i);
         else if (parse_float(v[0].as.s, &f))
             result = truncated(vm, f, fallback, true);
         else
             return fallback;
-        result.plain = jj_str_any_plain(v[0].as.s);
+        result.plain = tri_jinja_str_any_plain(v[0].as.s);
         return result;
     }
     default:
-        if (!jj_as_int(v[0], &i)) return fallback;
-        result = jj_int(i);
+        if (!tri_jinja_as_int(v[0], &i)) return fallback;
+        result = tri_jinja_int(i);
         break;
     }
     result.plain |= v[0].plain;
     return result;
 }
 
-JJ_FILTER(f_float) {
-    JJ_UNUSED;
-    jj_value fallback = jj_given(v[1]) ? v[1] : jj_float(0);
+TRI_JINJA_FILTER(f_float) {
+    TRI_JINJA_UNUSED;
+    tri_jinja_value fallback = tri_jinja_given(v[1]) ? v[1] : tri_jinja_float(0);
     double f;
-    if (v[0].kind == JJ_UNDEFINED) return jj_fail_undefined(vm, v[0]);
-    if (v[0].kind == JJ_STR ? !parse_float(v[0].as.s, &f) : !jj_as_float(v[0], &f)) return fallback;
-    jj_value result = jj_float(f);
-    result.plain = v[0].kind == JJ_STR ? jj_str_any_plain(v[0].as.s) : v[0].plain;
+    if (v[0].kind == TRI_JINJA_UNDEFINED) return tri_jinja_fail_undefined(vm, v[0]);
+    if (v[0].kind == TRI_JINJA_STR ? !parse_float(v[0].as.s, &f) : !tri_jinja_as_float(v[0], &f))
+        return fallback;
+    tri_jinja_value result = tri_jinja_float(f);
+    result.plain = v[0].kind == TRI_JINJA_STR ? tri_jinja_str_any_plain(v[0].as.s) : v[0].plain;
     return result;
 }
 
 /* round(f, digits): to even, as the decimal digits of f are. */
-static jj_value round_float(jj_vm *vm, double f, int64_t digits) {
+static tri_jinja_value round_float(tri_jinja_vm *vm, double f, int64_t digits) {
     char text[800];
-    if (!isfinite(f) || digits > 320) return jj_float(f);
-    if (digits < -310) return jj_float(copysign(0, f));
+    if (!isfinite(f) || digits > 320) return tri_jinja_float(f);
+    if (digits < -310) return tri_jinja_float(copysign(0, f));
     if (digits >= 0) {
         snprintf(text, sizeof text, "%.*f", (int)digits, f);
-        return jj_float(strtod(text, NULL));
+        return tri_jinja_float(strtod(text, NULL));
     }
     double scale = pow(10, (double)-digits), scaled = rint(f / scale);
     double result = scaled * scale;
-    return isfinite(result) ? jj_float(result)
-                            : jj_fail(vm, "rounded value too large to represent");
+    return isfinite(result) ? tri_jinja_float(result)
+                            : tri_jinja_fail(vm, "rounded value too large to represent");
 }
 
-static jj_value round_int(jj_vm *vm, int64_t i, int64_t digits) {
+static tri_jinja_value round_int(tri_jinja_vm *vm, int64_t i, int64_t digits) {
     int64_t scale = 1;
-    if (digits >= 0) return jj_int(i);
+    if (digits >= 0) return tri_jinja_int(i);
     for (; digits < 0; digits++) {
-        if (__builtin_mul_overflow(scale, 10, &scale)) return jj_int(0);
+        if (__builtin_mul_overflow(scale, 10, &scale)) return tri_jinja_int(0);
     }
     int64_t rest = i % scale;
     if (rest < 0) rest += scale;
     int64_t down;
-    if (__builtin_sub_overflow(i, rest, &down)) return jj_limit(vm, "an integer beyond 64 bits");
+    if (__builtin_sub_overflow(i, rest, &down))
+        return tri_jinja_limit(vm, "an integer beyond 64 bits");
     bool up = rest > scale / 2 || (scale > 1 && rest == scale / 2 && (down / scale) % 2 != 0);
     if (up && __builtin_add_overflow(down, scale, &down)) {
-        return jj_limit(vm, "an integer beyond 64 bits");
+        return tri_jinja_limit(vm, "an integer beyond 64 bits");
     }
-    return jj_int(down);
+    return tri_jinja_int(down);
 }
 
-JJ_FILTER(f_round) {
-    JJ_UNUSED;
-    bool ceiling = jj_given(v[2]) && jj_is_str(v[2], "ceil");
-    bool floored = jj_given(v[2]) && jj_is_str(v[2], "floor");
+TRI_JINJA_FILTER(f_round) {
+    TRI_JINJA_UNUSED;
+    bool ceiling = tri_jinja_given(v[2]) && tri_jinja_is_str(v[2], "ceil");
+    bool floored = tri_jinja_given(v[2]) && tri_jinja_is_str(v[2], "floor");
     int64_t digits, i;
     double f;
-    jj_value result;
-    if (jj_given(v[2]) && !ceiling && !floored && !jj_is_str(v[2], "common")) {
-        return jj_fail(vm, "method must be common, ceil or floor");
+    tri_jinja_value result;
+    if (tri_jinja_given(v[2]) && !ceiling && !floored && !tri_jinja_is_str(v[2], "common")) {
+        return tri_jinja_fail(vm, "method must be common, ceil or floor");
     }
-    if (v[0].kind == JJ_UNDEFINED && (ceiling || floored)) return jj_fail_undefined(vm, v[0]);
-    if (!jj_as_float(v[0], &f)) {
-        return jj_fail(vm, "type %s doesn't define __round__ method", jj_type_name(v[0]));
+    if (v[0].kind == TRI_JINJA_UNDEFINED && (ceiling || floored))
+        return tri_jinja_fail_undefined(vm, v[0]);
+    if (!tri_jinja_as_float(v[0], &f)) {
+        return tri_jinja_fail(
+            vm, "type %s doesn't define __round__ method", tri_jinja_type_name(v[0]));
     }
     bool common = !ceiling && !floored;
-    if (v[0].kind == JJ_BIG) {
-        bool whole = common && (!jj_given(v[1]) || (jj_as_int(v[1], &i) && i >= 0));
-        return whole ? v[0]
-                     : jj_limit(vm, "an integer beyond 64 bits, which are not computed with");
+    if (v[0].kind == TRI_JINJA_BIG) {
+        bool whole = common && (!tri_jinja_given(v[1]) || (tri_jinja_as_int(v[1], &i) && i >= 0));
+        return whole
+                   ? v[0]
+                   : tri_jinja_limit(vm, "an integer beyond 64 bits, which are not computed with");
     }
-    if (common && v[0].kind == JJ_FLOAT && jj_given(v[1]) && v[1].kind == JJ_NONE) {
-        return truncated(vm, rint(f), jj_none(), false);
+    if (common && v[0].kind == TRI_JINJA_FLOAT && tri_jinja_given(v[1]) &&
+        v[1].kind == TRI_JINJA_NONE) {
+        return truncated(vm, rint(f), tri_jinja_none(), false);
     }
-    if (!(common && jj_given(v[1]) && v[1].kind == JJ_NONE) && !jj_int_arg(vm, v[1], 0, &digits)) {
-        return jj_error();
+    if (!(common && tri_jinja_given(v[1]) && v[1].kind == TRI_JINJA_NONE) &&
+        !tri_jinja_int_arg(vm, v[1], 0, &digits)) {
+        return tri_jinja_error();
     }
-    if (common && jj_given(v[1]) && v[1].kind == JJ_NONE) digits = 0;
-    if (common && jj_as_int(v[0], &i)) {
+    if (common && tri_jinja_given(v[1]) && v[1].kind == TRI_JINJA_NONE) digits = 0;
+    if (common && tri_jinja_as_int(v[0], &i)) {
         result = round_int(vm, i, digits);
     } else if (common) {
         result = round_float(vm, f, digits);
     } else {
         double scale = pow(10, (double)digits), scaled = f * scale;
-        if (!isfinite(scaled)) return jj_fail(vm, "cannot convert float to integer");
-        result = jj_float((ceiling ? ceil(scaled) : floor(scaled)) / scale);
+        if (!isfinite(scaled)) return tri_jinja_fail(vm, "cannot convert float to integer");
+        result = tri_jinja_float((ceiling ? ceil(scaled) : floor(scaled)) / scale);
     }
     result.plain = v[0].plain;
     return result;
 }
 
-JJ_FILTER(f_filesizeformat) {
-    JJ_UNUSED;
+TRI_JINJA_FILTER(f_filesizeformat) {
+    TRI_JINJA_UNUSED;
     static const char *const decimal[] = {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"};
     static const char *const binary[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};
-    double f, base = jj_truth_arg(vm, v[1], false) ? 1024 : 1000;
+    double f, base = tri_jinja_truth_arg(vm, v[1], false) ? 1024 : 1000;
     char text[400];
-    bool parsed = v[0].kind == JJ_STR ? parse_float(v[0].as.s, &f) : jj_as_float(v[0], &f);
-    if (v[0].kind == JJ_UNDEFINED) return jj_fail_undefined(vm, v[0]);
-    if (!parsed) return jj_fail(vm, "could not convert to float");
+    bool parsed =
+        v[0].kind == TRI_JINJA_STR ? parse_float(v[0].as.s, &f) : tri_jinja_as_float(v[0], &f);
+    if (v[0].kind == TRI_JINJA_UNDEFINED) return tri_jinja_fail_undefined(vm, v[0]);
+    if (!parsed) return tri_jinja_fail(vm, "could not convert to float");
     int n;
     if (f == 1) {
         n = snprintf(text, sizeof text, "1 Byte");
@@ -276,49 +287,49 @@ JJ_FILTER(f_filesizeformat) {
         n = snprintf(
             text, sizeof text, "%.1f %s", base * f / unit, (base > 1000 ? binary : decimal)[i]);
     }
-    jj_out out = {0};
-    jj_put(vm, &out, text, (size_t)n,
-        v[0].plain || (v[0].kind == JJ_STR && jj_str_any_plain(v[0].as.s)));
-    return jj_out_str(vm, &out);
+    tri_jinja_out out = {0};
+    tri_jinja_put(vm, &out, text, (size_t)n,
+        v[0].plain || (v[0].kind == TRI_JINJA_STR && tri_jinja_str_any_plain(v[0].as.s)));
+    return tri_jinja_out_str(vm, &out);
 }
 
 /* ---- JSON ---- */
 
-static bool json_separators(jj_vm *vm, jj_value v, jj_json_options *o) {
-    if (!jj_given(v) || v.kind == JJ_NONE) return true;
-    if ((v.kind != JJ_LIST && v.kind != JJ_TUPLE) || v.as.list->n != 2) {
-        jj_fail(vm, "separators must be a pair of texts");
+static bool json_separators(tri_jinja_vm *vm, tri_jinja_value v, tri_jinja_json_options *o) {
+    if (!tri_jinja_given(v) || v.kind == TRI_JINJA_NONE) return true;
+    if ((v.kind != TRI_JINJA_LIST && v.kind != TRI_JINJA_TUPLE) || v.as.list->n != 2) {
+        tri_jinja_fail(vm, "separators must be a pair of texts");
         return false;
     }
-    o->item_separator = jj_str_arg(vm, v.as.list->items[0], "the item separator");
-    o->key_separator = jj_str_arg(vm, v.as.list->items[1], "the key separator");
+    o->item_separator = tri_jinja_str_arg(vm, v.as.list->items[0], "the item separator");
+    o->key_separator = tri_jinja_str_arg(vm, v.as.list->items[1], "the key separator");
     return !vm->rc;
 }
 
-JJ_FILTER(f_tojson) {
-    JJ_UNUSED;
-    static const jj_str comma_space = {.ptr = ", ", .n = 2}, comma = {.ptr = ",", .n = 1},
-                        colon = {.ptr = ": ", .n = 2};
-    jj_json_options o = {.ascii = jj_truth_arg(vm, v[1], false),
-        .sort_keys = jj_truth_arg(vm, v[4], false),
+TRI_JINJA_FILTER(f_tojson) {
+    TRI_JINJA_UNUSED;
+    static const tri_jinja_str comma_space = {.ptr = ", ", .n = 2}, comma = {.ptr = ",", .n = 1},
+                               colon = {.ptr = ": ", .n = 2};
+    tri_jinja_json_options o = {.ascii = tri_jinja_truth_arg(vm, v[1], false),
+        .sort_keys = tri_jinja_truth_arg(vm, v[4], false),
         .item_separator = &comma_space,
         .key_separator = &colon};
     int64_t width;
-    if (jj_given(v[2]) && v[2].kind != JJ_NONE) {
-        jj_value indent = v[2];
-        if (indent.kind != JJ_STR) {
-            if (!jj_int_arg(vm, indent, 0, &width)) return jj_error();
-            indent = jj_repeat(vm, jj_text(vm, " "), width);
-            JJ_TRY(indent);
+    if (tri_jinja_given(v[2]) && v[2].kind != TRI_JINJA_NONE) {
+        tri_jinja_value indent = v[2];
+        if (indent.kind != TRI_JINJA_STR) {
+            if (!tri_jinja_int_arg(vm, indent, 0, &width)) return tri_jinja_error();
+            indent = tri_jinja_repeat(vm, tri_jinja_text(vm, " "), width);
+            TRI_JINJA_TRY(indent);
         }
         o.indent = indent.as.s;
         o.item_separator = &comma;
     }
-    if (!json_separators(vm, v[3], &o)) return jj_error();
-    return jj_to_json(vm, v[0], &o);
+    if (!json_separators(vm, v[3], &o)) return tri_jinja_error();
+    return tri_jinja_to_json(vm, v[0], &o);
 }
 
-const jj_builtin jj_value_filters[] = {
+const tri_jinja_builtin tri_jinja_value_filters[] = {
     {"default", f_default, 1, 3, "value default_value boolean"},
     {"d", f_default, 1, 3, "value default_value boolean"},
     {"attr", f_attr, 2, 2, "obj name"},
@@ -331,10 +342,11 @@ const jj_builtin jj_value_filters[] = {
     {0},
 };
 
-const jj_builtin *jj_filter_find(tri_str name) {
-    const jj_builtin *const tables[] = {jj_text_filters, jj_list_filters, jj_value_filters};
+const tri_jinja_builtin *tri_jinja_filter_find(tri_str name) {
+    const tri_jinja_builtin *const tables[] = {
+        tri_jinja_text_filters, tri_jinja_list_filters, tri_jinja_value_filters};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
-        for (const jj_builtin *b = tables[t]; b->name; b++) {
+        for (const tri_jinja_builtin *b = tables[t]; b->name; b++) {
             if (tri_str_is(name, b->name)) return b;
         }
     }

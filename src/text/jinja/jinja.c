@@ -2,28 +2,22 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "text/jinja/eval.h"
 #include "text/jinja/lex.h"
 #include "text/jinja/parse.h"
 #include "text/jinja/program.h"
 #include "text/jinja/scope.h"
+#include "text/unicode.h"
 
 enum { MAX_SOURCE_BYTES = 16 << 20 };
 
 /* ---- compile ---- */
 
 static tri_status check_utf8(tri_str text, tri_error *err) {
-    for (size_t at = 0; at < text.len;) {
-        utf8proc_int32_t c;
-        size_t left = text.len - at;
-        utf8proc_ssize_t n = utf8proc_iterate(
-            (const utf8proc_uint8_t *)text.ptr + at, left < 4 ? (utf8proc_ssize_t)left : 4, &c);
-        if (n <= 0) return jj_syntax(err, text, at, "the template is not UTF-8");
-        at += (size_t)n;
-    }
-    return TRI_OK;
+    size_t n = tri_utf8_valid_prefix(text);
+    if (n == text.len) return TRI_OK;
+    return tri_jinja_syntax(err, text, n, "the template is not UTF-8");
 }
 
 /* Newlines as \n; one at the very end is dropped. */
@@ -44,7 +38,7 @@ static tri_status copy_source(tri_str *to, tri_str from, tri_arena *arena, tri_e
 }
 
 tri_status tri_jinja_compile(tri_jinja **jinja, tri_str source, tri_error *err) {
-    jj_tokens tokens;
+    tri_jinja_tokens tokens;
     tri_arena scratch;
     tri_status rc;
     tri_jinja *made = calloc(1, sizeof *made);
@@ -59,11 +53,11 @@ tri_status tri_jinja_compile(tri_jinja **jinja, tri_str source, tri_error *err) 
     rc = check_utf8(source, err);
     if (!rc) rc = copy_source(&made->source, source, &made->arena, err);
     if (rc) goto done;
-    made->root = TRI_NEW(&made->arena, jj_function);
+    made->root = TRI_NEW(&made->arena, tri_jinja_function);
     if (!made->root) rc = TRI_FAIL(err, TRI_E_MEMORY, "no memory for a template");
-    if (!rc) rc = jj_lex(&tokens, made->source, &scratch, err);
-    if (!rc) rc = jj_parse(&made->root->body, made->source, &tokens, &made->arena, err);
-    if (!rc) rc = jj_resolve(made->root, made->source, &made->arena, err);
+    if (!rc) rc = tri_jinja_lex(&tokens, made->source, &scratch, err);
+    if (!rc) rc = tri_jinja_parse(&made->root->body, made->source, &tokens, &made->arena, err);
+    if (!rc) rc = tri_jinja_resolve(made->root, made->source, &made->arena, err);
     if (!rc) *jinja = made;
 
 done:
@@ -80,101 +74,103 @@ void tri_jinja_free(tri_jinja *jinja) {
 
 /* ---- inputs ---- */
 
-static jj_value of_json(jj_vm *vm, const tri_json *json, bool plain);
+static tri_jinja_value of_json(tri_jinja_vm *vm, const tri_json *json, bool plain);
 
-static jj_value of_number(jj_vm *vm, tri_str text, bool plain) {
+static tri_jinja_value of_number(tri_jinja_vm *vm, tri_str text, bool plain) {
     int64_t i;
-    jj_value v;
+    tri_jinja_value v;
     bool integer = text.len && text.ptr[text.len - 1] != 'y' && text.ptr[text.len - 1] != 'N';
     for (size_t k = 0; k < text.len && integer; k++)
         integer = text.ptr[k] != '.' && text.ptr[k] != 'e' && text.ptr[k] != 'E';
     if (!integer) {
-        v = jj_float(tri_json_number_f64(text));
+        v = tri_jinja_float(tri_json_number_f64(text));
     } else if (tri_str_to_i64(text, &i)) {
-        v = jj_int(i);
+        v = tri_jinja_int(i);
     } else {
-        jj_str *digits = jj_str_new(vm, text.ptr, text.len, plain);
-        if (!digits) return jj_error();
-        v = (jj_value){.kind = JJ_BIG, .as.s = digits};
+        tri_jinja_str *digits = tri_jinja_str_new(vm, text.ptr, text.len, plain);
+        if (!digits) return tri_jinja_error();
+        v = (tri_jinja_value){.kind = TRI_JINJA_BIG, .as.s = digits};
     }
     v.plain = plain;
     return v;
 }
 
-static jj_value of_array(jj_vm *vm, const tri_json *json, bool plain) {
-    jj_list *list = jj_list_new(vm, (size_t)json->n);
-    if (!list) return jj_error();
+static tri_jinja_value of_array(tri_jinja_vm *vm, const tri_json *json, bool plain) {
+    tri_jinja_list *list = tri_jinja_list_new(vm, (size_t)json->n);
+    if (!list) return tri_jinja_error();
     list->plain = plain;
     for (int32_t i = 0; i < json->n; i++) {
         list->items[i] = of_json(vm, &json->items[i], plain);
-        JJ_TRY(list->items[i]);
+        TRI_JINJA_TRY(list->items[i]);
     }
-    return jj_of_list(list);
+    return tri_jinja_of_list(list);
 }
 
-static jj_value of_object(jj_vm *vm, const tri_json *json, bool plain) {
-    jj_dict *d = jj_dict_new(vm, (size_t)json->n);
-    if (!d) return jj_error();
+static tri_jinja_value of_object(tri_jinja_vm *vm, const tri_json *json, bool plain) {
+    tri_jinja_dict *d = tri_jinja_dict_new(vm, (size_t)json->n);
+    if (!d) return tri_jinja_error();
     d->plain = plain;
-    jj_str *keys = jj_array(vm, (size_t)json->n, sizeof *keys);
-    if (!keys) return jj_error();
+    tri_jinja_str *keys = tri_jinja_array(vm, (size_t)json->n, sizeof *keys);
+    if (!keys) return tri_jinja_error();
     for (int32_t i = 0; i < json->n; i++) { /* the reader has dropped double keys */
-        keys[i] = (jj_str){.ptr = json->keys[i].ptr,
+        keys[i] = (tri_jinja_str){.ptr = json->keys[i].ptr,
             .n = json->keys[i].len,
             .n_spans = plain && json->keys[i].len ? -1 : 0};
-        jj_entry *e = &d->entries[d->n++];
-        *e = (jj_entry){
-            jj_of_str(&keys[i]), of_json(vm, &json->items[i], plain), jj_str_hash(&keys[i])};
-        JJ_TRY(e->value);
+        tri_jinja_entry *e = &d->entries[d->n++];
+        *e = (tri_jinja_entry){tri_jinja_of_str(&keys[i]), of_json(vm, &json->items[i], plain),
+            tri_jinja_str_hash(&keys[i])};
+        TRI_JINJA_TRY(e->value);
     }
-    return jj_dict_index(vm, d) ? jj_of_dict(d) : jj_error();
+    return tri_jinja_dict_index(vm, d) ? tri_jinja_of_dict(d) : tri_jinja_error();
 }
 
 /* Depth is capped by the JSON reader. */
-static jj_value of_json(jj_vm *vm, const tri_json *json, bool plain) {
-    jj_value v;
+static tri_jinja_value of_json(tri_jinja_vm *vm, const tri_json *json, bool plain) {
+    tri_jinja_value v;
     switch (json->kind) {
     case TRI_JSON_BOOL:
-        v = jj_bool(json->boolean);
+        v = tri_jinja_bool(json->boolean);
         break;
     case TRI_JSON_NUMBER:
         return of_number(vm, json->text, plain);
     case TRI_JSON_STRING:
-        return jj_of_str(jj_str_new(vm, json->text.ptr, json->text.len, plain));
+        return tri_jinja_of_str(tri_jinja_str_new(vm, json->text.ptr, json->text.len, plain));
     case TRI_JSON_ARRAY:
         return of_array(vm, json, plain);
     case TRI_JSON_OBJECT:
         return of_object(vm, json, plain);
     default:
-        v = jj_none();
+        v = tri_jinja_none();
         break;
     }
     v.plain = plain;
     return v;
 }
 
-static bool take_inputs(jj_vm *vm, jj_inputs *to, const tri_json *json, bool plain) {
-    *to = (jj_inputs){.json = json, .plain = plain};
+static bool take_inputs(
+    tri_jinja_vm *vm, tri_jinja_bindings *to, const tri_json *json, bool plain) {
+    *to = (tri_jinja_bindings){.json = json, .plain = plain};
     if (!json) return true;
     if (json->kind != TRI_JSON_OBJECT) {
-        jj_fail(vm, "the inputs of a template are a JSON object");
+        tri_jinja_fail(vm, "the inputs of a template are a JSON object");
         return false;
     }
-    to->made = jj_array(vm, (size_t)json->n, sizeof *to->made);
+    to->made = tri_jinja_array(vm, (size_t)json->n, sizeof *to->made);
     for (int32_t i = 0; to->made && i < json->n; i++)
-        to->made[i] = jj_missing();
+        to->made[i] = tri_jinja_missing();
     return to->made != NULL;
 }
 
-jj_value jj_input(jj_vm *vm, jj_inputs *inputs, const jj_str *name) {
+tri_jinja_value tri_jinja_input(
+    tri_jinja_vm *vm, tri_jinja_bindings *inputs, const tri_jinja_str *name) {
     int32_t n = inputs->json ? inputs->json->n : 0;
     for (int32_t i = 0; i < n; i++) {
-        if (!tri_str_equal(inputs->json->keys[i], jj_view_of(name))) continue;
-        jj_value *made = &inputs->made[i];
-        if (!jj_given(*made)) *made = of_json(vm, &inputs->json->items[i], inputs->plain);
+        if (!tri_str_equal(inputs->json->keys[i], tri_jinja_view_of(name))) continue;
+        tri_jinja_value *made = &inputs->made[i];
+        if (!tri_jinja_given(*made)) *made = of_json(vm, &inputs->json->items[i], inputs->plain);
         return *made;
     }
-    return jj_missing();
+    return tri_jinja_missing();
 }
 
 /* ---- render ---- */
@@ -190,8 +186,8 @@ static tri_jinja_limits with_defaults(const tri_jinja_limits *limits) {
 
 tri_status tri_jinja_render(const tri_jinja *jinja, const tri_jinja_inputs *inputs,
     const tri_jinja_limits *limits, tri_jinja_result *result, tri_error *err) {
-    jj_out out = {0};
-    jj_vm vm = {.program = jinja,
+    tri_jinja_out out = {0};
+    tri_jinja_vm vm = {.program = jinja,
         .limits = with_defaults(limits),
         .err = err,
         .out = &out,
@@ -200,10 +196,10 @@ tri_status tri_jinja_render(const tri_jinja *jinja, const tri_jinja_inputs *inpu
     tri_arena_init(&vm.arena, vm.limits.max_memory_bytes);
     if (take_inputs(&vm, &vm.user, inputs->user, true) &&
         take_inputs(&vm, &vm.model, inputs->model, false)) {
-        vm.variables = jj_activate(&vm, jinja->root, NULL);
+        vm.variables = tri_jinja_activate(&vm, jinja->root, NULL);
     }
-    if (vm.variables && jj_enter_scope(&vm, &jinja->root->scope)) {
-        jj_run_block(&vm, &jinja->root->body);
+    if (vm.variables && tri_jinja_enter_scope(&vm, &jinja->root->scope)) {
+        tri_jinja_run_block(&vm, &jinja->root->body);
     }
     tri_status rc = vm.rc;
     if (!rc) {

@@ -7,6 +7,7 @@
 
 #include "text/jinja/program.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 enum { MAX_NESTING = 200 };
 
@@ -15,7 +16,7 @@ typedef struct lexer {
     size_t at;
     tri_arena *arena;
     tri_error *err;
-    jj_token *tokens;
+    tri_jinja_token *tokens;
     int32_t n, cap;
     bool line_starting; /* the last match ended a line */
     char open[MAX_NESTING];
@@ -34,8 +35,8 @@ void tri_jinja_place(tri_str text, size_t at, int32_t *line, int32_t *column) {
     }
 }
 
-tri_status jj_syntax(tri_error *err, tri_str source, size_t at, const char *format, ...) {
-    char message[256];
+tri_status tri_jinja_syntax(tri_error *err, tri_str source, size_t at, const char *format, ...) {
+    char message[512];
     int32_t line, column;
     va_list args;
     va_start(args, format);
@@ -46,16 +47,16 @@ tri_status jj_syntax(tri_error *err, tri_str source, size_t at, const char *form
         err, TRI_E_FORMAT, "line %" PRId32 ", column %" PRId32 ": %s", line, column, message);
 }
 
-static tri_status add(lexer *l, jj_token_kind kind, size_t at, tri_str text) {
+static tri_status add(lexer *l, tri_jinja_token_kind kind, size_t at, tri_str text) {
     if (l->n == l->cap) {
         int32_t cap = l->cap ? l->cap * 2 : 256;
-        jj_token *grown = TRI_NEW_N(l->arena, jj_token, cap);
+        tri_jinja_token *grown = TRI_NEW_N(l->arena, tri_jinja_token, cap);
         if (!grown) return TRI_FAIL(l->err, TRI_E_MEMORY, "no memory for a template");
         if (l->n) memcpy(grown, l->tokens, (size_t)l->n * sizeof *grown);
         l->tokens = grown;
         l->cap = cap;
     }
-    l->tokens[l->n++] = (jj_token){.kind = (uint8_t)kind, .at = (uint32_t)at, .text = text};
+    l->tokens[l->n++] = (tri_jinja_token){.kind = (uint8_t)kind, .at = (uint32_t)at, .text = text};
     return TRI_OK;
 }
 
@@ -71,8 +72,8 @@ static bool has(const lexer *l, size_t at, const char *text) {
 static size_t skip_space(const lexer *l, size_t at) {
     uint32_t c;
     for (size_t n; at < l->src.len; at += n) {
-        n = jj_point(l->src.ptr + at, l->src.len - at, &c);
-        if (!jj_is_space(c)) break;
+        n = tri_utf8_point(l->src.ptr + at, l->src.len - at, &c);
+        if (!tri_jinja_is_space(c)) break;
     }
     return at;
 }
@@ -112,14 +113,14 @@ static size_t raw_end(const lexer *l, size_t at) {
 static tri_status add_data(lexer *l, size_t begin, size_t end, char sign, bool variable) {
     tri_str text = {l->src.ptr + begin, end - begin};
     if (sign == '-') {
-        text.len = jj_rstrip(text.ptr, text.len);
+        text.len = tri_jinja_rstrip(text.ptr, text.len);
     } else if (sign != '+' && !variable) {
         size_t line = text.len;
         while (line > 0 && text.ptr[line - 1] != '\n')
             line--;
         if ((line > 0 || l->line_starting) && skip_space(l, begin + line) >= end) text.len = line;
     }
-    return text.len ? add(l, JJ_T_DATA, begin, text) : TRI_OK;
+    return text.len ? add(l, TRI_JINJA_T_DATA, begin, text) : TRI_OK;
 }
 
 static char sign_at(const lexer *l, size_t at) {
@@ -136,7 +137,7 @@ static tri_status lex_comment(lexer *l, size_t begin) {
         return TRI_OK;
     }
     if (l->at >= l->src.len) return TRI_OK; /* jinja2 forgives one that is empty at the end */
-    return jj_syntax(l->err, l->src, begin, "Missing end of comment tag");
+    return tri_jinja_syntax(l->err, l->src, begin, "Missing end of comment tag");
 }
 
 static tri_status lex_raw(lexer *l, size_t begin) {
@@ -149,7 +150,7 @@ static tri_status lex_raw(lexer *l, size_t begin) {
         return TRI_OK;
     }
     if (l->at >= l->src.len) return TRI_OK;
-    return jj_syntax(l->err, l->src, begin, "Missing end of raw directive");
+    return tri_jinja_syntax(l->err, l->src, begin, "Missing end of raw directive");
 }
 
 /* ---- inside tags ---- */
@@ -201,7 +202,7 @@ static size_t integer_end(const lexer *l, size_t at) {
 
 static tri_status lex_number(lexer *l) {
     size_t begin = l->at, end = float_end(l, begin);
-    jj_token_kind kind = end ? JJ_T_FLOAT : JJ_T_INTEGER;
+    tri_jinja_token_kind kind = end ? TRI_JINJA_T_FLOAT : TRI_JINJA_T_INTEGER;
     if (!end) end = integer_end(l, begin);
     char *text = tri_arena_alloc_aligned(l->arena, end - begin + 1, 1);
     if (!text) return TRI_FAIL(l->err, TRI_E_MEMORY, "no memory for a template");
@@ -218,13 +219,13 @@ static tri_status lex_name(lexer *l) {
     uint32_t c;
     bool valid = true;
     while (l->at < l->src.len) {
-        size_t n = jj_point(l->src.ptr + l->at, l->src.len - l->at, &c);
-        if (!jj_is_word(c)) break;
-        if (l->at == begin && c != '_' && !jj_is_alpha(c)) valid = false;
+        size_t n = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &c);
+        if (!tri_jinja_is_word(c)) break;
+        valid = valid && tri_jinja_may_be_named(c, l->at == begin);
         l->at += n;
     }
-    if (!valid) return jj_syntax(l->err, l->src, begin, "Invalid character in identifier");
-    return add(l, JJ_T_NAME, begin, (tri_str){l->src.ptr + begin, l->at - begin});
+    if (!valid) return tri_jinja_syntax(l->err, l->src, begin, "Invalid character in identifier");
+    return add(l, TRI_JINJA_T_NAME, begin, (tri_str){l->src.ptr + begin, l->at - begin});
 }
 
 static int hex_value(char c) {
@@ -247,7 +248,7 @@ static tri_status put_escape(lexer *l, const char **at, const char *end, char **
         for (int i = 0; i < 3 && p < end && *p >= '0' && *p <= '7'; i++) {
             c = c * 8 + (uint32_t)(*p++ - '0');
         }
-        *out += jj_put_point(c, *out);
+        *out += tri_utf8_encode(c, *out);
     } else if (*p == 'x' || *p == 'u' || *p == 'U') {
         int n = *p == 'x' ? 2 : *p == 'u' ? 4 : 8, got = 0;
         uint32_t c = 0;
@@ -255,19 +256,19 @@ static tri_status put_escape(lexer *l, const char **at, const char *end, char **
             c = c << 4 | (uint32_t)hex_value(*p++);
         }
         if (got < n || c > 0x10FFFF) {
-            return jj_syntax(l->err, l->src, (size_t)(*at - l->src.ptr), "%s",
+            return tri_jinja_syntax(l->err, l->src, (size_t)(*at - l->src.ptr), "%s",
                 got < n ? "truncated \\x, \\u or \\U escape" : "illegal Unicode character");
         }
-        *out += jj_put_point(c >= 0xD800 && c < 0xE000 ? 0xFFFD : c, *out);
+        *out += tri_jinja_put_code(c, *out);
     } else if (*p == 'N') {
-        return jj_syntax(l->err, l->src, (size_t)(*at - l->src.ptr),
+        return tri_jinja_syntax(l->err, l->src, (size_t)(*at - l->src.ptr),
             "\\N{...} escapes are not supported: write the character");
     } else {
         *(*out)++ = '\\';
         if ((uint8_t)*p >= 0x80) {
             /* jinja2 writes the character as an escape first, whose backslash this one escapes. */
             uint32_t c;
-            p += jj_point(p, (size_t)(end - p), &c);
+            p += tri_utf8_point(p, (size_t)(end - p), &c);
             *out += snprintf(*out, 12, c < 0x100 ? "x%02x" : c < 0x10000 ? "u%04x" : "U%08x", c);
         } else {
             *(*out)++ = *p++;
@@ -282,11 +283,12 @@ static tri_status lex_string(lexer *l) {
     char quote = l->src.ptr[begin];
     while (end < l->src.len && l->src.ptr[end] != quote)
         end += l->src.ptr[end] == '\\' ? 2 : 1;
-    if (end >= l->src.len) return jj_syntax(l->err, l->src, begin, "unexpected char '%c'", quote);
+    if (end >= l->src.len)
+        return tri_jinja_syntax(l->err, l->src, begin, "unexpected char '%c'", quote);
     const char *p = l->src.ptr + begin + 1, *stop = l->src.ptr + end;
     l->at = end + 1;
     if (!memchr(p, '\\', (size_t)(stop - p))) {
-        return add(l, JJ_T_STRING, begin, (tri_str){p, (size_t)(stop - p)});
+        return add(l, TRI_JINJA_T_STRING, begin, (tri_str){p, (size_t)(stop - p)});
     }
     /* An escaped character of two bytes can become ten. */
     char *text = tri_arena_alloc_aligned(l->arena, (size_t)(stop - p) * 4 + 16, 1), *out = text;
@@ -299,7 +301,7 @@ static tri_status lex_string(lexer *l) {
         p++;
         TRI_TRY(put_escape(l, &p, stop, &out));
     }
-    return add(l, JJ_T_STRING, begin, (tri_str){text, (size_t)(out - text)});
+    return add(l, TRI_JINJA_T_STRING, begin, (tri_str){text, (size_t)(out - text)});
 }
 
 static tri_status balance(lexer *l, char c) {
@@ -307,14 +309,16 @@ static tri_status balance(lexer *l, char c) {
     const char *open = strchr(opens, c), *close = strchr(closes, c);
     if (open) {
         if (l->n_open == MAX_NESTING) {
-            return jj_syntax(l->err, l->src, l->at, "more than %d nested brackets", MAX_NESTING);
+            return tri_jinja_syntax(
+                l->err, l->src, l->at, "more than %d nested brackets", MAX_NESTING);
         }
         l->open[l->n_open++] = closes[open - opens];
     } else if (close) {
-        if (!l->n_open) return jj_syntax(l->err, l->src, l->at, "unexpected '%c'", c);
+        if (!l->n_open) return tri_jinja_syntax(l->err, l->src, l->at, "unexpected '%c'", c);
         char expected = l->open[--l->n_open];
         if (expected != c) {
-            return jj_syntax(l->err, l->src, l->at, "unexpected '%c', expected '%c'", c, expected);
+            return tri_jinja_syntax(
+                l->err, l->src, l->at, "unexpected '%c', expected '%c'", c, expected);
         }
     }
     return TRI_OK;
@@ -327,19 +331,19 @@ static tri_status lex_operator(lexer *l) {
     size_t n = 1;
     for (size_t i = 0; i < sizeof two / sizeof *two; i++) {
         if (has(l, l->at, two[i])) {
-            op = (uint16_t)JJ_OP2(two[i][0], two[i][1]);
+            op = (uint16_t)TRI_JINJA_OP2(two[i][0], two[i][1]);
             n = 2;
         }
     }
     if (!op && c && strchr("+-/*%~[](){}><=.:|,;", c)) op = (uint16_t)c;
     if (!op) {
         uint32_t point;
-        size_t n_bytes = jj_point(l->src.ptr + l->at, l->src.len - l->at, &point);
-        return jj_syntax(
+        size_t n_bytes = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &point);
+        return tri_jinja_syntax(
             l->err, l->src, l->at, "unexpected char '%.*s'", (int)n_bytes, l->src.ptr + l->at);
     }
     if (n == 1) TRI_TRY(balance(l, c));
-    TRI_TRY(add(l, JJ_T_OPERATOR, l->at, (tri_str){l->src.ptr + l->at, n}));
+    TRI_TRY(add(l, TRI_JINJA_T_OPERATOR, l->at, (tri_str){l->src.ptr + l->at, n}));
     l->tokens[l->n - 1].op = op;
     l->at += n;
     return TRI_OK;
@@ -351,19 +355,20 @@ static tri_status lex_tag(lexer *l, bool variable) {
         size_t end =
             l->n_open ? 0 : tag_end(l, l->at, variable ? "}}" : "%}", !variable, !variable);
         if (end) {
-            TRI_TRY(add(l, variable ? JJ_T_VARIABLE_END : JJ_T_BLOCK_END, l->at, (tri_str){0}));
+            TRI_TRY(add(l, variable ? TRI_JINJA_T_VARIABLE_END : TRI_JINJA_T_BLOCK_END, l->at,
+                (tri_str){0}));
             l->at = end;
             l->line_starting = l->src.ptr[end - 1] == '\n';
             return TRI_OK;
         }
         char c = l->src.ptr[l->at];
         uint32_t point;
-        size_t n = jj_point(l->src.ptr + l->at, l->src.len - l->at, &point);
-        if (jj_is_space(point))
+        size_t n = tri_utf8_point(l->src.ptr + l->at, l->src.len - l->at, &point);
+        if (tri_jinja_is_space(point))
             l->at += n;
         else if (isdigit((unsigned char)c))
             TRI_TRY(lex_number(l));
-        else if (jj_is_word(point))
+        else if (tri_jinja_is_word(point))
             TRI_TRY(lex_name(l));
         else if (c == '\'' || c == '"')
             TRI_TRY(lex_string(l));
@@ -380,7 +385,7 @@ static tri_status lex_root(lexer *l) {
         if (!brace) {
             tri_str rest = {l->src.ptr + begin, l->src.len - begin};
             l->at = l->src.len;
-            return add(l, JJ_T_DATA, begin, rest);
+            return add(l, TRI_JINJA_T_DATA, begin, rest);
         }
         at = (size_t)(brace - l->src.ptr);
         char c = peek(l, at + 1);
@@ -393,15 +398,17 @@ static tri_status lex_root(lexer *l) {
     l->line_starting = l->src.ptr[l->at - 1] == '\n';
     if (raw) return lex_raw(l, at);
     if (kind == '#') return lex_comment(l, at);
-    TRI_TRY(add(l, kind == '{' ? JJ_T_VARIABLE_BEGIN : JJ_T_BLOCK_BEGIN, at, (tri_str){0}));
+    TRI_TRY(add(
+        l, kind == '{' ? TRI_JINJA_T_VARIABLE_BEGIN : TRI_JINJA_T_BLOCK_BEGIN, at, (tri_str){0}));
     return lex_tag(l, kind == '{');
 }
 
-tri_status jj_lex(jj_tokens *tokens, tri_str source, tri_arena *arena, tri_error *err) {
+tri_status tri_jinja_lex(
+    tri_jinja_tokens *tokens, tri_str source, tri_arena *arena, tri_error *err) {
     lexer l = {.src = source, .arena = arena, .err = err, .line_starting = true};
     while (l.at < source.len)
         TRI_TRY(lex_root(&l));
-    TRI_TRY(add(&l, JJ_T_END, source.len, (tri_str){0}));
-    *tokens = (jj_tokens){l.tokens, l.n};
+    TRI_TRY(add(&l, TRI_JINJA_T_END, source.len, (tri_str){0}));
+    *tokens = (tri_jinja_tokens){l.tokens, l.n};
     return TRI_OK;
 }

@@ -6,42 +6,43 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-typedef enum jj_token_kind {
-    JJ_T_END,
-    JJ_T_DATA,
-    JJ_T_BLOCK_BEGIN,
-    JJ_T_BLOCK_END,
-    JJ_T_VARIABLE_BEGIN,
-    JJ_T_VARIABLE_END,
-    JJ_T_NAME,
-    JJ_T_STRING, /* unescaped */
-    JJ_T_INTEGER,
-    JJ_T_FLOAT,
-    JJ_T_OPERATOR
-} jj_token_kind;
+typedef enum tri_jinja_token_kind {
+    TRI_JINJA_T_END,
+    TRI_JINJA_T_DATA,
+    TRI_JINJA_T_BLOCK_BEGIN,
+    TRI_JINJA_T_BLOCK_END,
+    TRI_JINJA_T_VARIABLE_BEGIN,
+    TRI_JINJA_T_VARIABLE_END,
+    TRI_JINJA_T_NAME,
+    TRI_JINJA_T_STRING, /* unescaped */
+    TRI_JINJA_T_INTEGER,
+    TRI_JINJA_T_FLOAT,
+    TRI_JINJA_T_OPERATOR
+} tri_jinja_token_kind;
 
 enum {
-    JJ_2 = 1 << 8
-}; /* operators of two characters: the second one, times JJ_2, plus the first */
-#define JJ_OP2(a, b) ((a) + (b)*JJ_2)
+    TRI_JINJA_2 = 1 << 8
+}; /* operators of two characters: the second one, times TRI_JINJA_2, plus the first */
+#define TRI_JINJA_OP2(a, b) ((a) + (b)*TRI_JINJA_2)
 
-typedef struct jj_token {
+typedef struct tri_jinja_token {
     uint8_t kind;
     uint16_t op;
     uint32_t at;
     tri_str text;
-} jj_token;
+} tri_jinja_token;
 
-typedef struct jj_tokens {
-    jj_token *items;
+typedef struct tri_jinja_tokens {
+    tri_jinja_token *items;
     int32_t n;
-} jj_tokens;
+} tri_jinja_tokens;
 
 /* Tokens borrow from source and arena.  source: newlines are \n already. */
-tri_status jj_lex(jj_tokens *tokens, tri_str source, tri_arena *arena, tri_error *err);
+tri_status tri_jinja_lex(
+    tri_jinja_tokens *tokens, tri_str source, tri_arena *arena, tri_error *err);
 
 /* TRI_E_FORMAT with line and column of `at` before the message. */
-tri_status jj_syntax(tri_error *err, tri_str source, size_t at, const char *format, ...)
+tri_status tri_jinja_syntax(tri_error *err, tri_str source, size_t at, const char *format, ...)
     TRI_PRINTF(4, 5);
 
 #endif

@@ -8,7 +8,7 @@
 struct tri_jinja {
     tri_arena arena;
     tri_str source; /* newlines made \n, the last one dropped, as positions count */
-    jj_function *root;
+    tri_jinja_function *root;
 };
 
 /* Line and column, from 1, of a byte of text; columns count code points. */

@@ -8,6 +8,7 @@
 #include "text/jinja/iter.h"
 #include "text/jinja/ops.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 /* The shortest digits that read back as f, as 17 always do. */
 static int shortest(double f, char *out, size_t room) {
@@ -19,7 +20,7 @@ static int shortest(double f, char *out, size_t room) {
     return snprintf(out, room, "%.16e", f);
 }
 
-int jj_float_repr(double f, char out[32]) {
+int tri_jinja_float_repr(double f, char out[32]) {
     char text[40], digits[20] = {0};
     if (isnan(f)) return snprintf(out, 32, "nan");
     if (isinf(f)) return snprintf(out, 32, f < 0 ? "-inf" : "inf");
@@ -62,17 +63,17 @@ int jj_float_repr(double f, char out[32]) {
 }
 
 /* A run of characters that stand for themselves, else one escape. */
-void jj_repr_str(jj_vm *vm, jj_out *out, const jj_str *s) {
+void tri_jinja_repr_str(tri_jinja_vm *vm, tri_jinja_out *out, const tri_jinja_str *s) {
     bool single = s->n && memchr(s->ptr, '\'', s->n);
     char quote = single && !memchr(s->ptr, '"', s->n) ? '"' : '\'';
     bool plain = s->n_spans < 0;
-    jj_put(vm, out, &quote, 1, plain);
+    tri_jinja_put(vm, out, &quote, 1, plain);
     size_t run = 0;
     for (size_t i = 0, n; i < s->n && !vm->rc; i += n) {
         uint32_t c;
         char text[12];
         int len = 0;
-        n = jj_point(s->ptr + i, s->n - i, &c);
+        n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         if (c == (uint8_t)quote || c == '\\')
             len = snprintf(text, sizeof text, "\\%c", (int)c);
         else if (c == '\n')
@@ -81,7 +82,7 @@ void jj_repr_str(jj_vm *vm, jj_out *out, const jj_str *s) {
             len = snprintf(text, sizeof text, "\\r");
         else if (c == '\t')
             len = snprintf(text, sizeof text, "\\t");
-        else if (jj_is_printable(c))
+        else if (tri_jinja_is_printable(c))
             continue;
         else {
             len = snprintf(text, sizeof text,
@@ -90,58 +91,58 @@ void jj_repr_str(jj_vm *vm, jj_out *out, const jj_str *s) {
                               : "\\U%08x",
                 c);
         }
-        jj_put_part(vm, out, s, run, i);
-        jj_put(vm, out, text, (size_t)len, jj_str_plain_at(s, i));
+        tri_jinja_put_part(vm, out, s, run, i);
+        tri_jinja_put(vm, out, text, (size_t)len, tri_jinja_str_plain_at(s, i));
         run = i + n;
     }
-    jj_put_part(vm, out, s, run, s->n);
-    jj_put(vm, out, &quote, 1, plain);
+    tri_jinja_put_part(vm, out, s, run, s->n);
+    tri_jinja_put(vm, out, &quote, 1, plain);
 }
 
-static void put(jj_vm *vm, jj_out *out, const char *text, bool plain) {
-    jj_put(vm, out, text, strlen(text), plain);
+static void put(tri_jinja_vm *vm, tri_jinja_out *out, const char *text, bool plain) {
+    tri_jinja_put(vm, out, text, strlen(text), plain);
 }
 
-static void repr_list(jj_vm *vm, jj_out *out, jj_value v) {
-    const jj_list *list = v.as.list;
-    put(vm, out, v.kind == JJ_TUPLE ? "(" : "[", list->plain);
+static void repr_list(tri_jinja_vm *vm, tri_jinja_out *out, tri_jinja_value v) {
+    const tri_jinja_list *list = v.as.list;
+    put(vm, out, v.kind == TRI_JINJA_TUPLE ? "(" : "[", list->plain);
     for (size_t i = 0; i < list->n && !vm->rc; i++) {
         if (i) put(vm, out, ", ", list->plain);
-        jj_repr(vm, out, list->items[i]);
+        tri_jinja_repr(vm, out, list->items[i]);
     }
-    if (v.kind == JJ_TUPLE)
+    if (v.kind == TRI_JINJA_TUPLE)
         put(vm, out, list->n == 1 ? ",)" : ")", list->plain);
     else
         put(vm, out, "]", list->plain);
 }
 
-static void repr_dict(jj_vm *vm, jj_out *out, const jj_dict *d) {
+static void repr_dict(tri_jinja_vm *vm, tri_jinja_out *out, const tri_jinja_dict *d) {
     put(vm, out, "{", d->plain);
     for (size_t i = 0; i < d->n && !vm->rc; i++) {
         if (i) put(vm, out, ", ", d->plain);
-        jj_repr(vm, out, d->entries[i].key);
+        tri_jinja_repr(vm, out, d->entries[i].key);
         put(vm, out, ": ", d->plain);
-        jj_repr(vm, out, d->entries[i].value);
+        tri_jinja_repr(vm, out, d->entries[i].value);
     }
     put(vm, out, "}", d->plain);
 }
 
-static void repr_view(jj_vm *vm, jj_out *out, jj_value v) {
-    const jj_dict *d = v.as.dict;
-    put(vm, out, jj_type_name(v), d->plain);
+static void repr_view(tri_jinja_vm *vm, tri_jinja_out *out, tri_jinja_value v) {
+    const tri_jinja_dict *d = v.as.dict;
+    put(vm, out, tri_jinja_type_name(v), d->plain);
     put(vm, out, "([", d->plain);
     for (size_t i = 0; i < d->n && !vm->rc; i++) {
         if (i) put(vm, out, ", ", d->plain);
-        if (v.id == JJ_ITEMS) put(vm, out, "(", d->plain);
-        if (v.id != JJ_VALUES) jj_repr(vm, out, d->entries[i].key);
-        if (v.id == JJ_ITEMS) put(vm, out, ", ", d->plain);
-        if (v.id != JJ_KEYS) jj_repr(vm, out, d->entries[i].value);
-        if (v.id == JJ_ITEMS) put(vm, out, ")", d->plain);
+        if (v.id == TRI_JINJA_ITEMS) put(vm, out, "(", d->plain);
+        if (v.id != TRI_JINJA_VALUES) tri_jinja_repr(vm, out, d->entries[i].key);
+        if (v.id == TRI_JINJA_ITEMS) put(vm, out, ", ", d->plain);
+        if (v.id != TRI_JINJA_KEYS) tri_jinja_repr(vm, out, d->entries[i].value);
+        if (v.id == TRI_JINJA_ITEMS) put(vm, out, ")", d->plain);
     }
     put(vm, out, "])", d->plain);
 }
 
-static void repr_namespace(jj_vm *vm, jj_out *out, jj_namespace *ns) {
+static void repr_namespace(tri_jinja_vm *vm, tri_jinja_out *out, tri_jinja_namespace *ns) {
     put(vm, out, "<Namespace ", false);
     if (ns->printing) {
         put(vm, out, "{...}", false);
@@ -153,110 +154,110 @@ static void repr_namespace(jj_vm *vm, jj_out *out, jj_namespace *ns) {
     put(vm, out, ">", false);
 }
 
-static void repr_nested(jj_vm *vm, jj_out *out, jj_value v) {
-    if (!jj_enter(vm)) return;
-    if (v.kind == JJ_DICT)
+static void repr_nested(tri_jinja_vm *vm, tri_jinja_out *out, tri_jinja_value v) {
+    if (!tri_jinja_enter(vm)) return;
+    if (v.kind == TRI_JINJA_DICT)
         repr_dict(vm, out, v.as.dict);
-    else if (v.kind == JJ_VIEW)
+    else if (v.kind == TRI_JINJA_VIEW)
         repr_view(vm, out, v);
-    else if (v.kind == JJ_NAMESPACE)
+    else if (v.kind == TRI_JINJA_NAMESPACE)
         repr_namespace(vm, out, v.as.ns);
     else
         repr_list(vm, out, v);
-    jj_leave(vm);
+    tri_jinja_leave(vm);
 }
 
-void jj_repr(jj_vm *vm, jj_out *out, jj_value v) {
+void tri_jinja_repr(tri_jinja_vm *vm, tri_jinja_out *out, tri_jinja_value v) {
     char text[96];
     int n = 0;
-    if (!jj_step(vm, 1)) return;
-    switch ((jj_kind)v.kind) {
-    case JJ_UNDEFINED:
+    if (!tri_jinja_step(vm, 1)) return;
+    switch ((tri_jinja_kind)v.kind) {
+    case TRI_JINJA_UNDEFINED:
         put(vm, out, "Undefined", false);
         return;
-    case JJ_NONE:
+    case TRI_JINJA_NONE:
         put(vm, out, "None", v.plain);
         return;
-    case JJ_BOOL:
+    case TRI_JINJA_BOOL:
         put(vm, out, v.as.b ? "True" : "False", v.plain);
         return;
-    case JJ_INT:
+    case TRI_JINJA_INT:
         n = snprintf(text, sizeof text, "%" PRId64, v.as.i);
         break;
-    case JJ_FLOAT:
-        n = jj_float_repr(v.as.f, text);
+    case TRI_JINJA_FLOAT:
+        n = tri_jinja_float_repr(v.as.f, text);
         break;
-    case JJ_BIG:
-        jj_put_str(vm, out, v.as.s);
+    case TRI_JINJA_BIG:
+        tri_jinja_put_str(vm, out, v.as.s);
         return;
-    case JJ_STR:
+    case TRI_JINJA_STR:
         if (v.as.s->markup) put(vm, out, "Markup(", false);
-        jj_repr_str(vm, out, v.as.s);
+        tri_jinja_repr_str(vm, out, v.as.s);
         if (v.as.s->markup) put(vm, out, ")", false);
         return;
-    case JJ_LIST:
-    case JJ_TUPLE:
-    case JJ_DICT:
-    case JJ_VIEW:
-    case JJ_NAMESPACE:
+    case TRI_JINJA_LIST:
+    case TRI_JINJA_TUPLE:
+    case TRI_JINJA_DICT:
+    case TRI_JINJA_VIEW:
+    case TRI_JINJA_NAMESPACE:
         repr_nested(vm, out, v);
         return;
-    case JJ_RANGE:
+    case TRI_JINJA_RANGE:
         n = snprintf(text, sizeof text,
             v.as.range->step == 1 ? "range(%" PRId64 ", %" PRId64 ")"
                                   : "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")",
             v.as.range->start, v.as.range->stop, v.as.range->step);
         break;
-    case JJ_MACRO:
+    case TRI_JINJA_MACRO:
         if (!v.as.macro->function->name) {
             put(vm, out, "<Macro anonymous>", false);
             return;
         }
         put(vm, out, "<Macro ", false);
-        jj_repr_str(vm, out, v.as.macro->function->name);
+        tri_jinja_repr_str(vm, out, v.as.macro->function->name);
         put(vm, out, ">", false);
         return;
-    case JJ_LOOP:
+    case TRI_JINJA_LOOP:
         n = snprintf(text, sizeof text, "<LoopContext %" PRId64 "/%" PRId64 ">",
-            v.as.loop->index0 + 1, jj_loop_length(vm, v.as.loop));
+            v.as.loop->index0 + 1, tri_jinja_loop_length(vm, v.as.loop));
         break;
-    case JJ_FUNCTION:
-    case JJ_METHOD:
-    case JJ_ITER:
-    case JJ_CYCLER:
-    case JJ_JOINER:
+    case TRI_JINJA_FUNCTION:
+    case TRI_JINJA_METHOD:
+    case TRI_JINJA_ITER:
+    case TRI_JINJA_CYCLER:
+    case TRI_JINJA_JOINER:
         /* Python shows an address here, so that no template can count on it. */
-        n = snprintf(text, sizeof text, "<%s object>", jj_type_name(v));
+        n = snprintf(text, sizeof text, "<%s object>", tri_jinja_type_name(v));
         break;
-    case JJ_ERROR:
-    case JJ_MISSING:
+    case TRI_JINJA_ERROR:
+    case TRI_JINJA_MISSING:
         return;
     }
-    jj_put(vm, out, text, (size_t)n, v.plain);
+    tri_jinja_put(vm, out, text, (size_t)n, v.plain);
 }
 
-jj_value jj_str_of(jj_vm *vm, jj_value v) {
-    jj_out out = {0};
-    if (v.kind == JJ_STR && !v.as.s->markup) return v;
-    if (v.kind == JJ_STR) {
-        jj_str *s = jj_str_copy(vm, v.as.s);
+tri_jinja_value tri_jinja_str_of(tri_jinja_vm *vm, tri_jinja_value v) {
+    tri_jinja_out out = {0};
+    if (v.kind == TRI_JINJA_STR && !v.as.s->markup) return v;
+    if (v.kind == TRI_JINJA_STR) {
+        tri_jinja_str *s = tri_jinja_str_copy(vm, v.as.s);
         if (s) s->markup = false;
-        return jj_of_str(s);
+        return tri_jinja_of_str(s);
     }
-    jj_put_value(vm, &out, v);
-    return jj_out_str(vm, &out);
+    tri_jinja_put_value(vm, &out, v);
+    return tri_jinja_out_str(vm, &out);
 }
 
-jj_value jj_soft_str(jj_vm *vm, jj_value v) {
-    return v.kind == JJ_STR ? v : jj_str_of(vm, v);
+tri_jinja_value tri_jinja_soft_str(tri_jinja_vm *vm, tri_jinja_value v) {
+    return v.kind == TRI_JINJA_STR ? v : tri_jinja_str_of(vm, v);
 }
 
-jj_value jj_escape(jj_vm *vm, jj_value v) {
-    if (v.kind == JJ_STR && v.as.s->markup) return v;
-    v = jj_str_of(vm, v);
-    JJ_TRY(v);
-    const jj_str *s = v.as.s;
-    jj_out out = {0};
+tri_jinja_value tri_jinja_escape(tri_jinja_vm *vm, tri_jinja_value v) {
+    if (v.kind == TRI_JINJA_STR && v.as.s->markup) return v;
+    v = tri_jinja_str_of(vm, v);
+    TRI_JINJA_TRY(v);
+    const tri_jinja_str *s = v.as.s;
+    tri_jinja_out out = {0};
     size_t run = 0;
     for (size_t i = 0; i < s->n && !vm->rc; i++) {
         const char *entity = s->ptr[i] == '&'    ? "&amp;"
@@ -266,12 +267,12 @@ jj_value jj_escape(jj_vm *vm, jj_value v) {
                              : s->ptr[i] == '"'  ? "&#34;"
                                                  : NULL;
         if (!entity) continue;
-        jj_put_part(vm, &out, s, run, i);
-        jj_put(vm, &out, entity, strlen(entity), jj_str_plain_at(s, i));
+        tri_jinja_put_part(vm, &out, s, run, i);
+        tri_jinja_put(vm, &out, entity, strlen(entity), tri_jinja_str_plain_at(s, i));
         run = i + 1;
     }
-    jj_put_part(vm, &out, s, run, s->n);
-    jj_value escaped = jj_out_str(vm, &out);
-    if (!jj_is_error(escaped)) escaped.as.s->markup = true;
+    tri_jinja_put_part(vm, &out, s, run, s->n);
+    tri_jinja_value escaped = tri_jinja_out_str(vm, &out);
+    if (!tri_jinja_is_error(escaped)) escaped.as.s->markup = true;
     return escaped;
 }

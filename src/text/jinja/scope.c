@@ -13,8 +13,8 @@ typedef struct resolver {
 } resolver;
 
 typedef struct frame {
-    jj_symbols *symbols;
-    jj_frame_function *function;
+    tri_jinja_symbols *symbols;
+    tri_jinja_frame_function *function;
     bool soft;       /* inside an if: an unknown filter fails only when it is reached */
     bool in_loop;    /* break is allowed */
     bool inside_for; /* in any function: loop cannot be set */
@@ -24,34 +24,34 @@ static tri_status no_memory(resolver *r) {
     return TRI_FAIL(r->err, TRI_E_MEMORY, "no memory for a template");
 }
 
-static tri_status resolve_block(resolver *r, const frame *f, jj_block *block);
-static tri_status resolve_expr(resolver *r, const frame *f, jj_node *node);
+static tri_status resolve_block(resolver *r, const frame *f, tri_jinja_block *block);
+static tri_status resolve_expr(resolver *r, const frame *f, tri_jinja_node *node);
 
 /* ---- slots ---- */
 
 static tri_status slot_of(
-    resolver *r, jj_frame_function *fn, int32_t level, jj_str *name, int32_t *slot) {
+    resolver *r, tri_jinja_frame_function *fn, int32_t level, tri_jinja_str *name, int32_t *slot) {
     for (int32_t i = 0; i < fn->n; i++) {
-        if (fn->slots[i].level == level && jj_str_eq(fn->slots[i].name, name)) {
+        if (fn->slots[i].level == level && tri_jinja_str_eq(fn->slots[i].name, name)) {
             *slot = i;
             return TRI_OK;
         }
     }
     if (fn->n == fn->cap) {
         int32_t cap = fn->cap ? fn->cap * 2 : 16;
-        jj_variable *grown = TRI_NEW_N(r->arena, jj_variable, cap);
+        tri_jinja_variable *grown = TRI_NEW_N(r->arena, tri_jinja_variable, cap);
         if (!grown) return no_memory(r);
         if (fn->n) memcpy(grown, fn->slots, (size_t)fn->n * sizeof *grown);
         fn->slots = grown;
         fn->cap = cap;
     }
     *slot = fn->n;
-    fn->slots[fn->n++] = (jj_variable){level, name};
+    fn->slots[fn->n++] = (tri_jinja_variable){level, name};
     fn->function->n_slots = fn->n;
     return TRI_OK;
 }
 
-static int32_t hops_to(const jj_frame_function *from, const jj_frame_function *to) {
+static int32_t hops_to(const tri_jinja_frame_function *from, const tri_jinja_frame_function *to) {
     int32_t hops = 0;
     for (; from && from != to; from = from->parent)
         hops++;
@@ -59,66 +59,66 @@ static int32_t hops_to(const jj_frame_function *from, const jj_frame_function *t
 }
 
 static tri_status refer(
-    resolver *r, const frame *f, jj_str *name, uint32_t at, int32_t *hops, int32_t *slot) {
-    jj_symbols *s = jj_symbols_find(f->symbols, name);
+    resolver *r, const frame *f, tri_jinja_str *name, uint32_t at, int32_t *hops, int32_t *slot) {
+    tri_jinja_symbols *s = tri_jinja_symbols_find(f->symbols, name);
     if (!s) {
         /* jinja2 stops here, too: the filter of a set block reads a name that nothing else does. */
-        return jj_syntax(r->err, r->src, at,
+        return tri_jinja_syntax(r->err, r->src, at,
             "Tried to resolve a name to a reference that was unknown to the frame ('%.*s')",
-            JJ_SHOWN(name));
+            TRI_JINJA_SHOWN(name));
     }
     *hops = hops_to(f->function, s->owner);
     return slot_of(r, s->owner, s->level, name, slot);
 }
 
-static tri_status fill_load(
-    resolver *r, jj_symbols *s, const jj_symbol_load *from, jj_load *load, int32_t slot) {
+static tri_status fill_load(resolver *r, tri_jinja_symbols *s, const tri_jinja_symbol_load *from,
+    tri_jinja_load *load, int32_t slot) {
     load->slot = slot;
-    if (from->source == JJ_FROM_CONTEXT) {
-        load->kind = JJ_LOAD_CONTEXT;
+    if (from->source == TRI_JINJA_FROM_CONTEXT) {
+        load->kind = TRI_JINJA_LOAD_CONTEXT;
         load->name = from->name;
-        load->global = jj_global_find(jj_view_of(from->name));
-    } else if (from->source == JJ_FROM_OUTER) {
-        jj_symbols *outer = s->parent;
+        load->global = tri_jinja_global_find(tri_jinja_view_of(from->name));
+    } else if (from->source == TRI_JINJA_FROM_OUTER) {
+        tri_jinja_symbols *outer = s->parent;
         while (outer->level != from->outer_level)
             outer = outer->parent;
-        load->kind = JJ_LOAD_ALIAS;
+        load->kind = TRI_JINJA_LOAD_ALIAS;
         load->hops = hops_to(s->owner, outer->owner);
         TRI_TRY(slot_of(r, outer->owner, outer->level, from->name, &load->from));
     } else {
-        load->kind = JJ_LOAD_NOTHING;
+        load->kind = TRI_JINJA_LOAD_NOTHING;
     }
     return TRI_OK;
 }
 
-static tri_status finish_scope(resolver *r, jj_symbols *s, jj_scope *scope) {
+static tri_status finish_scope(resolver *r, tri_jinja_symbols *s, tri_jinja_scope *scope) {
     if (s->failed) return no_memory(r);
-    scope->loads = TRI_NEW_N(r->arena, jj_load, s->n_loads + 1);
+    scope->loads = TRI_NEW_N(r->arena, tri_jinja_load, s->n_loads + 1);
     scope->clear = TRI_NEW_N(r->arena, int32_t, s->n_loads + 1);
     if (!scope->loads || !scope->clear) return no_memory(r);
     for (int32_t i = 0; i < s->n_loads; i++) {
         int32_t slot;
         TRI_TRY(slot_of(r, s->owner, s->level, s->loads[i].name, &slot));
         scope->clear[scope->n_clear++] = slot;
-        if (s->loads[i].source == JJ_FROM_PARAMETER) continue;
+        if (s->loads[i].source == TRI_JINJA_FROM_PARAMETER) continue;
         TRI_TRY(fill_load(r, s, &s->loads[i], &scope->loads[scope->n_loads++], slot));
     }
     return TRI_OK;
 }
 
 static tri_status inner_frame(
-    resolver *r, const frame *f, jj_frame_function *function, frame *inner) {
+    resolver *r, const frame *f, tri_jinja_frame_function *function, frame *inner) {
     *inner = *f;
     inner->soft = false;
     inner->function = function ? function : f->function;
     if (function) inner->in_loop = false;
-    inner->symbols = jj_symbols_new(r->arena, f->symbols, inner->function);
+    inner->symbols = tri_jinja_symbols_new(r->arena, f->symbols, inner->function);
     return inner->symbols ? TRI_OK : no_memory(r);
 }
 
 static tri_status new_function(
-    resolver *r, const frame *f, jj_function *function, jj_frame_function **out) {
-    jj_frame_function *fn = TRI_NEW(r->arena, jj_frame_function);
+    resolver *r, const frame *f, tri_jinja_function *function, tri_jinja_frame_function **out) {
+    tri_jinja_frame_function *fn = TRI_NEW(r->arena, tri_jinja_frame_function);
     if (!fn) return no_memory(r);
     fn->parent = f ? f->function : NULL;
     fn->function = function;
@@ -128,7 +128,7 @@ static tri_status new_function(
 
 /* ---- expressions ---- */
 
-static tri_status resolve_call(resolver *r, const frame *f, jj_call *call) {
+static tri_status resolve_call(resolver *r, const frame *f, tri_jinja_call *call) {
     for (int32_t i = 0; i < call->n; i++)
         TRI_TRY(resolve_expr(r, f, call->args[i]));
     for (int32_t i = 0; i < call->n_named; i++)
@@ -137,19 +137,61 @@ static tri_status resolve_call(resolver *r, const frame *f, jj_call *call) {
     return resolve_expr(r, f, call->star_star);
 }
 
-static tri_status resolve_expr(resolver *r, const frame *f, jj_node *node) {
+typedef struct traits {
+    bool constant, slices;
+} traits;
+
+static void add_traits(traits *t, const tri_jinja_node *child) {
+    if (!child) return;
+    t->constant = t->constant && child->constant;
+    t->slices = t->slices || child->slices;
+}
+
+/* These look at the context, and jinja2 leaves them to the rendering. */
+static bool is_of_context(const tri_jinja_builtin *builtin) {
+    static const char *const names[] = {
+        "map", "select", "reject", "selectattr", "rejectattr", "random"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(builtin->name, names[i])) return true;
+    return false;
+}
+
+/* After the children's: what eval.c folds. */
+static void set_traits(tri_jinja_node *node) {
+    traits t = {.constant = true, .slices = node->kind == TRI_JINJA_N_SLICE};
+    bool called = node->kind == TRI_JINJA_N_FILTER || node->kind == TRI_JINJA_N_TEST;
+    if (called) t.constant = node->a && node->builtin && !is_of_context(node->builtin);
+    if (node->kind == TRI_JINJA_N_CALL) t.constant = false;
+    add_traits(&t, node->a);
+    add_traits(&t, node->b);
+    add_traits(&t, node->c);
+    add_traits(&t, node->d);
+    for (int32_t i = 0; i < node->n; i++)
+        add_traits(&t, node->list[i]);
+    for (int32_t i = 0; i < node->call.n; i++)
+        add_traits(&t, node->call.args[i]);
+    for (int32_t i = 0; i < node->call.n_named; i++)
+        add_traits(&t, node->call.named[i]);
+    add_traits(&t, node->call.star);
+    add_traits(&t, node->call.star_star);
+    node->constant = t.constant;
+    node->slices = t.slices;
+}
+
+static tri_status resolve_expr(resolver *r, const frame *f, tri_jinja_node *node) {
     if (!node) return TRI_OK;
-    if (node->kind == JJ_N_NAME || node->kind == JJ_N_NSREF) {
+    if (node->kind == TRI_JINJA_N_NAME || node->kind == TRI_JINJA_N_NSREF) {
         return refer(r, f, node->name, node->at, &node->hops, &node->slot);
     }
     frame soft = *f;
-    if (node->kind == JJ_N_COND) {
+    if (node->kind == TRI_JINJA_N_COND) {
         soft.soft = true;
         f = &soft;
     }
-    if ((node->kind == JJ_N_FILTER || node->kind == JJ_N_TEST) && !node->builtin && !f->soft) {
-        return jj_syntax(r->err, r->src, node->at, "No %s named '%.*s'.",
-            node->kind == JJ_N_FILTER ? "filter" : "test", JJ_SHOWN(node->name));
+    if ((node->kind == TRI_JINJA_N_FILTER || node->kind == TRI_JINJA_N_TEST) && !node->builtin &&
+        !f->soft) {
+        return tri_jinja_syntax(r->err, r->src, node->at, "No %s named '%.*s'.",
+            node->kind == TRI_JINJA_N_FILTER ? "filter" : "test", TRI_JINJA_SHOWN(node->name));
     }
     TRI_TRY(resolve_expr(r, f, node->a));
     TRI_TRY(resolve_expr(r, f, node->b));
@@ -157,17 +199,20 @@ static tri_status resolve_expr(resolver *r, const frame *f, jj_node *node) {
     TRI_TRY(resolve_expr(r, f, node->d));
     for (int32_t i = 0; i < node->n; i++)
         TRI_TRY(resolve_expr(r, f, node->list[i]));
-    return resolve_call(r, f, &node->call);
+    TRI_TRY(resolve_call(r, f, &node->call));
+    set_traits(node);
+    return TRI_OK;
 }
 
-static tri_status resolve_target(resolver *r, const frame *f, jj_node *target) {
-    if (target->kind == JJ_N_TUPLE) {
+static tri_status resolve_target(resolver *r, const frame *f, tri_jinja_node *target) {
+    if (target->kind == TRI_JINJA_N_TUPLE) {
         for (int32_t i = 0; i < target->n; i++)
             TRI_TRY(resolve_target(r, f, target->list[i]));
         return TRI_OK;
     }
-    if (f->inside_for && target->kind == JJ_N_NAME && jj_is_str(jj_of_str(target->name), "loop")) {
-        return jj_syntax(
+    if (f->inside_for && target->kind == TRI_JINJA_N_NAME &&
+        tri_jinja_is_str(tri_jinja_of_str(target->name), "loop")) {
+        return tri_jinja_syntax(
             r->err, r->src, target->at, "Can't assign to special loop variable in for-loop target");
     }
     return resolve_expr(r, f, target);
@@ -179,42 +224,43 @@ static tri_status special_parameter(
     resolver *r, frame *f, const char *name, bool wanted, int32_t *slot) {
     *slot = -1;
     if (!wanted) return TRI_OK;
-    jj_str *s = TRI_NEW(r->arena, jj_str);
+    tri_jinja_str *s = TRI_NEW(r->arena, tri_jinja_str);
     if (!s) return no_memory(r);
     s->ptr = name;
     s->n = strlen(name);
-    jj_str_hash(s);
-    jj_str_ascii(s);
-    jj_symbols_parameter(f->symbols, s);
+    tri_jinja_str_hash(s);
+    tri_jinja_str_ascii(s);
+    tri_jinja_symbols_parameter(f->symbols, s);
     return slot_of(r, f->function, f->symbols->level, s, slot);
 }
 
-static void track_function(jj_symbols *s, const jj_function *function) {
+static void track_function(tri_jinja_symbols *s, const tri_jinja_function *function) {
     for (int32_t i = 0; i < function->n_params; i++) {
-        jj_symbols_parameter(s, function->params[i]->name);
+        tri_jinja_symbols_parameter(s, function->params[i]->name);
     }
     for (int32_t i = 0; i < function->n_defaults; i++)
-        jj_track_expr(s, function->defaults[i]);
-    jj_track_block(s, &function->body);
+        tri_jinja_track_expr(s, function->defaults[i]);
+    tri_jinja_track_block(s, &function->body);
 }
 
 /* Macros, call blocks and {% generation %}. */
 static tri_status resolve_function(
-    resolver *r, const frame *outer, jj_function *function, uint32_t at) {
+    resolver *r, const frame *outer, tri_jinja_function *function, uint32_t at) {
     static const char *const special[] = {"caller", "kwargs", "varargs"};
     frame f;
-    jj_frame_function *fn;
+    tri_jinja_frame_function *fn;
     bool used[3], named[3] = {false};
     TRI_TRY(new_function(r, outer, function, &fn));
     TRI_TRY(inner_frame(r, outer, fn, &f));
     track_function(f.symbols, function);
-    jj_find_undeclared(&function->body, special, 3, used);
+    tri_jinja_find_undeclared(&function->body, special, 3, used);
     for (int32_t i = 0; i < function->n_params; i++) {
         for (int k = 0; k < 3; k++) {
-            if (!jj_is_str(jj_of_str(function->params[i]->name), special[k])) continue;
+            if (!tri_jinja_is_str(tri_jinja_of_str(function->params[i]->name), special[k]))
+                continue;
             named[k] = true;
             if (k == 0 && used[0] && i < function->n_params - function->n_defaults) {
-                return jj_syntax(r->err, r->src, at,
+                return tri_jinja_syntax(r->err, r->src, at,
                     "When defining macros or call blocks the special \"caller\" argument must be "
                     "omitted or be given a default.");
             }
@@ -235,13 +281,13 @@ static tri_status resolve_function(
     return finish_scope(r, f.symbols, &function->scope);
 }
 
-static tri_status clone_target(resolver *r, const jj_node *target, jj_node **out) {
-    jj_node *copy = TRI_NEW(r->arena, jj_node);
+static tri_status clone_target(resolver *r, const tri_jinja_node *target, tri_jinja_node **out) {
+    tri_jinja_node *copy = TRI_NEW(r->arena, tri_jinja_node);
     if (!copy) return no_memory(r);
     *copy = *target;
     *out = copy;
     if (!target->n) return TRI_OK;
-    copy->list = TRI_NEW_N(r->arena, jj_node *, target->n);
+    copy->list = TRI_NEW_N(r->arena, tri_jinja_node *, target->n);
     if (!copy->list) return no_memory(r);
     for (int32_t i = 0; i < target->n; i++) {
         TRI_TRY(clone_target(r, target->list[i], &copy->list[i]));
@@ -250,20 +296,20 @@ static tri_status clone_target(resolver *r, const jj_node *target, jj_node **out
 }
 
 /* The test of a loop is a function of its own: params[0] is the target, defaults[0] the test. */
-static tri_status resolve_loop_test(resolver *r, const frame *outer, jj_node *node) {
+static tri_status resolve_loop_test(resolver *r, const frame *outer, tri_jinja_node *node) {
     frame f;
-    jj_frame_function *fn;
-    jj_function *test = TRI_NEW(r->arena, jj_function);
+    tri_jinja_frame_function *fn;
+    tri_jinja_function *test = TRI_NEW(r->arena, tri_jinja_function);
     if (!test) return no_memory(r);
     TRI_TRY(new_function(r, outer, test, &fn));
     TRI_TRY(inner_frame(r, outer, fn, &f));
-    test->params = TRI_NEW_N(r->arena, jj_node *, 2);
+    test->params = TRI_NEW_N(r->arena, tri_jinja_node *, 2);
     if (!test->params) return no_memory(r);
     test->defaults = test->params + 1;
     TRI_TRY(clone_target(r, node->a, &test->params[0]));
     test->defaults[0] = node->c;
-    jj_track_target(f.symbols, node->a, true);
-    jj_track_expr(f.symbols, node->c);
+    tri_jinja_track_target(f.symbols, node->a, true);
+    tri_jinja_track_expr(f.symbols, node->c);
     f.inside_for = true;
     TRI_TRY(resolve_target(r, &f, test->params[0]));
     TRI_TRY(resolve_expr(r, &f, node->c));
@@ -272,25 +318,25 @@ static tri_status resolve_loop_test(resolver *r, const frame *outer, jj_node *no
     return TRI_OK;
 }
 
-static tri_status resolve_for(resolver *r, const frame *outer, jj_node *node) {
+static tri_status resolve_for(resolver *r, const frame *outer, tri_jinja_node *node) {
     static const char *const loop_name[] = {"loop"};
     frame f, other;
-    jj_frame_function *fn = NULL;
+    tri_jinja_frame_function *fn = NULL;
     bool extended;
     TRI_TRY(resolve_expr(r, outer, node->b));
     if (node->c) TRI_TRY(resolve_loop_test(r, outer, node));
     if (node->flag) {
-        node->function = TRI_NEW(r->arena, jj_function);
+        node->function = TRI_NEW(r->arena, tri_jinja_function);
         if (!node->function) return no_memory(r);
         TRI_TRY(new_function(r, outer, node->function, &fn));
     }
     TRI_TRY(inner_frame(r, outer, fn, &f));
-    jj_find_undeclared(&node->body, loop_name, 1, &extended);
+    tri_jinja_find_undeclared(&node->body, loop_name, 1, &extended);
     if (extended || node->flag) {
         TRI_TRY(special_parameter(r, &f, "loop", true, &node->loop_slot));
     }
-    jj_track_target(f.symbols, node->a, true);
-    jj_track_block(f.symbols, &node->body);
+    tri_jinja_track_target(f.symbols, node->a, true);
+    tri_jinja_track_block(f.symbols, &node->body);
     f.inside_for = true;
     TRI_TRY(resolve_target(r, &f, node->a));
     f.in_loop = true;
@@ -299,12 +345,12 @@ static tri_status resolve_for(resolver *r, const frame *outer, jj_node *node) {
     if (!node->other.n) return TRI_OK;
     TRI_TRY(inner_frame(r, outer, fn, &other));
     other.inside_for = true;
-    jj_track_block(other.symbols, &node->other);
+    tri_jinja_track_block(other.symbols, &node->other);
     TRI_TRY(resolve_block(r, &other, &node->other));
     return finish_scope(r, other.symbols, &node->other_scope);
 }
 
-static tri_status resolve_if(resolver *r, const frame *outer, jj_node *node) {
+static tri_status resolve_if(resolver *r, const frame *outer, tri_jinja_node *node) {
     frame f = *outer;
     f.soft = true;
     TRI_TRY(resolve_expr(r, &f, node->a));
@@ -316,32 +362,32 @@ static tri_status resolve_if(resolver *r, const frame *outer, jj_node *node) {
     return resolve_block(r, &f, &node->other);
 }
 
-static tri_status resolve_set_block(resolver *r, const frame *outer, jj_node *node) {
+static tri_status resolve_set_block(resolver *r, const frame *outer, tri_jinja_node *node) {
     frame f;
     TRI_TRY(inner_frame(r, outer, NULL, &f));
-    jj_track_block(f.symbols, &node->body);
+    tri_jinja_track_block(f.symbols, &node->body);
     TRI_TRY(resolve_block(r, &f, &node->body));
     TRI_TRY(resolve_target(r, outer, node->a));
     TRI_TRY(resolve_expr(r, &f, node->b));
     return finish_scope(r, f.symbols, &node->scope);
 }
 
-static tri_status resolve_filter_block(resolver *r, const frame *outer, jj_node *node) {
+static tri_status resolve_filter_block(resolver *r, const frame *outer, tri_jinja_node *node) {
     frame f;
     TRI_TRY(inner_frame(r, outer, NULL, &f));
-    jj_track_block(f.symbols, &node->body);
-    jj_track_expr(f.symbols, node->a);
+    tri_jinja_track_block(f.symbols, &node->body);
+    tri_jinja_track_expr(f.symbols, node->a);
     TRI_TRY(resolve_block(r, &f, &node->body));
     TRI_TRY(resolve_expr(r, &f, node->a));
     return finish_scope(r, f.symbols, &node->scope);
 }
 
-static tri_status resolve_with(resolver *r, const frame *outer, jj_node *node) {
+static tri_status resolve_with(resolver *r, const frame *outer, tri_jinja_node *node) {
     frame f;
     TRI_TRY(inner_frame(r, outer, NULL, &f));
     for (int32_t i = 0; i < node->n; i += 2)
-        jj_track_target(f.symbols, node->list[i], true);
-    jj_track_block(f.symbols, &node->body);
+        tri_jinja_track_target(f.symbols, node->list[i], true);
+    tri_jinja_track_block(f.symbols, &node->body);
     for (int32_t i = 0; i < node->n; i += 2) {
         TRI_TRY(resolve_expr(r, &f, node->list[i]));
         TRI_TRY(resolve_expr(r, outer, node->list[i + 1]));
@@ -350,62 +396,63 @@ static tri_status resolve_with(resolver *r, const frame *outer, jj_node *node) {
     return finish_scope(r, f.symbols, &node->scope);
 }
 
-static tri_status resolve_statement(resolver *r, const frame *f, jj_node *node) {
+static tri_status resolve_statement(resolver *r, const frame *f, tri_jinja_node *node) {
     frame inner;
-    switch ((jj_node_kind)node->kind) {
-    case JJ_N_OUTPUT:
+    switch ((tri_jinja_node_kind)node->kind) {
+    case TRI_JINJA_N_OUTPUT:
         for (int32_t i = 0; i < node->n; i++)
             TRI_TRY(resolve_expr(r, f, node->list[i]));
         return TRI_OK;
-    case JJ_N_IF:
+    case TRI_JINJA_N_IF:
         return resolve_if(r, f, node);
-    case JJ_N_FOR:
+    case TRI_JINJA_N_FOR:
         return resolve_for(r, f, node);
-    case JJ_N_MACRO:
+    case TRI_JINJA_N_MACRO:
         TRI_TRY(resolve_function(r, f, node->function, node->at));
         return refer(r, f, node->name, node->at, &node->hops, &node->slot);
-    case JJ_N_CALL_BLOCK:
+    case TRI_JINJA_N_CALL_BLOCK:
         TRI_TRY(resolve_function(r, f, node->function, node->at));
         return resolve_expr(r, f, node->a);
-    case JJ_N_GENERATION:
+    case TRI_JINJA_N_GENERATION:
         return resolve_function(r, f, node->function, node->at);
-    case JJ_N_SET:
+    case TRI_JINJA_N_SET:
         TRI_TRY(resolve_expr(r, f, node->b));
         return resolve_target(r, f, node->a);
-    case JJ_N_SET_BLOCK:
+    case TRI_JINJA_N_SET_BLOCK:
         return resolve_set_block(r, f, node);
-    case JJ_N_FILTER_BLOCK:
+    case TRI_JINJA_N_FILTER_BLOCK:
         return resolve_filter_block(r, f, node);
-    case JJ_N_WITH:
+    case TRI_JINJA_N_WITH:
         return resolve_with(r, f, node);
-    case JJ_N_SCOPE:
+    case TRI_JINJA_N_SCOPE:
         TRI_TRY(inner_frame(r, f, NULL, &inner));
-        jj_track_block(inner.symbols, &node->body);
+        tri_jinja_track_block(inner.symbols, &node->body);
         TRI_TRY(resolve_block(r, &inner, &node->body));
         return finish_scope(r, inner.symbols, &node->scope);
-    case JJ_N_BREAK:
-    case JJ_N_CONTINUE:
+    case TRI_JINJA_N_BREAK:
+    case TRI_JINJA_N_CONTINUE:
         if (f->in_loop) return TRI_OK;
-        return jj_syntax(r->err, r->src, node->at, "'%s' outside loop",
-            node->kind == JJ_N_BREAK ? "break" : "continue");
+        return tri_jinja_syntax(r->err, r->src, node->at, "'%s' outside loop",
+            node->kind == TRI_JINJA_N_BREAK ? "break" : "continue");
     default:
         return TRI_OK;
     }
 }
 
-static tri_status resolve_block(resolver *r, const frame *f, jj_block *block) {
+static tri_status resolve_block(resolver *r, const frame *f, tri_jinja_block *block) {
     for (int32_t i = 0; i < block->n; i++)
         TRI_TRY(resolve_statement(r, f, block->items[i]));
     return TRI_OK;
 }
 
-tri_status jj_resolve(jj_function *root, tri_str source, tri_arena *arena, tri_error *err) {
+tri_status tri_jinja_resolve(
+    tri_jinja_function *root, tri_str source, tri_arena *arena, tri_error *err) {
     resolver r = {source, arena, err};
     frame f = {0};
     TRI_TRY(new_function(&r, NULL, root, &f.function));
-    f.symbols = jj_symbols_new(arena, NULL, f.function);
+    f.symbols = tri_jinja_symbols_new(arena, NULL, f.function);
     if (!f.symbols) return no_memory(&r);
-    jj_track_block(f.symbols, &root->body);
+    tri_jinja_track_block(f.symbols, &root->body);
     TRI_TRY(resolve_block(&r, &f, &root->body));
     return finish_scope(&r, f.symbols, &root->scope);
 }

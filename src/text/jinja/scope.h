@@ -10,6 +10,7 @@
 #include "text/jinja/ast.h"
 
 /* Also reports what jinja2 finds when it compiles: unknown filters, break outside a loop. */
-tri_status jj_resolve(jj_function *root, tri_str source, tri_arena *arena, tri_error *err);
+tri_status tri_jinja_resolve(
+    tri_jinja_function *root, tri_str source, tri_arena *arena, tri_error *err);
 
 #endif

@@ -5,15 +5,15 @@
 #include "text/jinja/ops.h"
 
 typedef struct sorter {
-    jj_vm *vm;
-    const jj_value *keys;
+    tri_jinja_vm *vm;
+    const tri_jinja_value *keys;
     bool reverse;
 } sorter;
 
 /* Must b come before a? */
 static bool swapped(const sorter *s, uint32_t a, uint32_t b) {
-    return (s->reverse ? jj_less(s->vm, s->keys[a], s->keys[b])
-                       : jj_less(s->vm, s->keys[b], s->keys[a])) > 0;
+    return (s->reverse ? tri_jinja_less(s->vm, s->keys[a], s->keys[b])
+                       : tri_jinja_less(s->vm, s->keys[b], s->keys[a])) > 0;
 }
 
 static void merge(
@@ -25,9 +25,11 @@ static void merge(
     }
 }
 
-uint32_t *jj_sort_order(jj_vm *vm, const jj_value *keys, size_t n, bool reverse) {
+uint32_t *tri_jinja_sort_order(
+    tri_jinja_vm *vm, const tri_jinja_value *keys, size_t n, bool reverse) {
     sorter s = {vm, keys, reverse};
-    uint32_t *from = jj_array(vm, n + 1, sizeof *from), *to = jj_array(vm, n + 1, sizeof *to);
+    uint32_t *from = tri_jinja_array(vm, n + 1, sizeof *from),
+             *to = tri_jinja_array(vm, n + 1, sizeof *to);
     if (!from || !to) return NULL;
     for (size_t i = 0; i < n; i++)
         from[i] = (uint32_t)i;

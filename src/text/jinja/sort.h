@@ -5,6 +5,7 @@
 #include "text/jinja/vm.h"
 
 /* The order of n keys, stable, also when reversed; NULL: they do not compare, or no memory. */
-uint32_t *jj_sort_order(jj_vm *vm, const jj_value *keys, size_t n, bool reverse);
+uint32_t *tri_jinja_sort_order(
+    tri_jinja_vm *vm, const tri_jinja_value *keys, size_t n, bool reverse);
 
 #endif

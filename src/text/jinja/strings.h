@@ -5,21 +5,27 @@
 #include "text/jinja/unicode.h"
 #include "text/jinja/vm.h"
 
-jj_value jj_cased(jj_vm *vm, jj_str *s, jj_case how);
-jj_value jj_capitalized(jj_vm *vm, jj_str *s);
-jj_value jj_titled(jj_vm *vm, jj_str *s);      /* str.title */
-jj_value jj_swapped(jj_vm *vm, jj_str *s);     /* str.swapcase */
-jj_value jj_title_words(jj_vm *vm, jj_str *s); /* the title filter: words by punctuation */
+tri_jinja_value tri_jinja_cased(tri_jinja_vm *vm, tri_jinja_str *s, tri_jinja_case how);
+tri_jinja_value tri_jinja_capitalized(tri_jinja_vm *vm, tri_jinja_str *s);
+tri_jinja_value tri_jinja_titled(tri_jinja_vm *vm, tri_jinja_str *s);  /* str.title */
+tri_jinja_value tri_jinja_swapped(tri_jinja_vm *vm, tri_jinja_str *s); /* str.swapcase */
+tri_jinja_value tri_jinja_title_words(
+    tri_jinja_vm *vm, tri_jinja_str *s); /* the title filter: words by punctuation */
 
-enum { JJ_LEFT = 1, JJ_RIGHT = 2 };
+enum { TRI_JINJA_LEFT = 1, TRI_JINJA_RIGHT = 2 };
 /* chars NULL: whitespace. */
-jj_value jj_strip(jj_vm *vm, jj_str *s, jj_str *chars, int sides);
-jj_value jj_replace(jj_vm *vm, jj_str *s, jj_str *from, jj_str *to, int64_t count);
+tri_jinja_value tri_jinja_strip(
+    tri_jinja_vm *vm, tri_jinja_str *s, tri_jinja_str *chars, int sides);
+tri_jinja_value tri_jinja_replace(
+    tri_jinja_vm *vm, tri_jinja_str *s, tri_jinja_str *from, tri_jinja_str *to, int64_t count);
 /* separator NULL: runs of whitespace.  max < 0: no limit. */
-jj_value jj_split(jj_vm *vm, jj_str *s, jj_str *separator, int64_t max, bool from_right);
-jj_value jj_lines(jj_vm *vm, jj_str *s, bool keep_ends);
-jj_value jj_join(jj_vm *vm, jj_str *separator, jj_value iterable, bool strs_only);
+tri_jinja_value tri_jinja_split(
+    tri_jinja_vm *vm, tri_jinja_str *s, tri_jinja_str *separator, int64_t max, bool from_right);
+tri_jinja_value tri_jinja_lines(tri_jinja_vm *vm, tri_jinja_str *s, bool keep_ends);
+tri_jinja_value tri_jinja_join(
+    tri_jinja_vm *vm, tri_jinja_str *separator, tri_jinja_value iterable, bool strs_only);
 /* To width code points; sides: where the fill goes. */
-jj_value jj_pad(jj_vm *vm, jj_str *s, int64_t width, const jj_str *fill, int sides);
+tri_jinja_value tri_jinja_pad(
+    tri_jinja_vm *vm, tri_jinja_str *s, int64_t width, const tri_jinja_str *fill, int sides);
 
 #endif

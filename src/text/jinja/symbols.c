@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-static bool names_add(jj_symbols *s, jj_names *names, jj_str *name) {
+static bool names_add(tri_jinja_symbols *s, tri_jinja_names *names, tri_jinja_str *name) {
     if (names->n == names->cap) {
         int32_t cap = names->cap ? names->cap * 2 : 8;
-        jj_str **grown = TRI_NEW_N(s->arena, jj_str *, cap);
+        tri_jinja_str **grown = TRI_NEW_N(s->arena, tri_jinja_str *, cap);
         if (!grown) {
             s->failed = true;
             return false;
@@ -18,31 +18,32 @@ static bool names_add(jj_symbols *s, jj_names *names, jj_str *name) {
     return true;
 }
 
-static bool same_name(const jj_str *a, const jj_str *b) {
+static bool same_name(const tri_jinja_str *a, const tri_jinja_str *b) {
     return a->hash == b->hash && tri_str_equal((tri_str){a->ptr, a->n}, (tri_str){b->ptr, b->n});
 }
 
-static bool names_have(const jj_names *names, const jj_str *name) {
+static bool names_have(const tri_jinja_names *names, const tri_jinja_str *name) {
     for (int32_t i = 0; i < names->n; i++) {
         if (same_name(names->items[i], name)) return true;
     }
     return false;
 }
 
-static void names_put(jj_symbols *s, jj_names *names, jj_str *name) {
+static void names_put(tri_jinja_symbols *s, tri_jinja_names *names, tri_jinja_str *name) {
     if (!names_have(names, name)) names_add(s, names, name);
 }
 
-static void set_load(jj_symbols *s, jj_str *name, jj_source source, int32_t outer_level) {
+static void set_load(
+    tri_jinja_symbols *s, tri_jinja_str *name, tri_jinja_source source, int32_t outer_level) {
     for (int32_t i = 0; i < s->n_loads; i++) {
         if (same_name(s->loads[i].name, name)) {
-            s->loads[i] = (jj_symbol_load){name, source, outer_level};
+            s->loads[i] = (tri_jinja_symbol_load){name, source, outer_level};
             return;
         }
     }
     if (s->n_loads == s->cap_loads) {
         int32_t cap = s->cap_loads ? s->cap_loads * 2 : 8;
-        jj_symbol_load *grown = TRI_NEW_N(s->arena, jj_symbol_load, cap);
+        tri_jinja_symbol_load *grown = TRI_NEW_N(s->arena, tri_jinja_symbol_load, cap);
         if (!grown) {
             s->failed = true;
             return;
@@ -51,16 +52,18 @@ static void set_load(jj_symbols *s, jj_str *name, jj_source source, int32_t oute
         s->loads = grown;
         s->cap_loads = cap;
     }
-    s->loads[s->n_loads++] = (jj_symbol_load){name, source, outer_level};
+    s->loads[s->n_loads++] = (tri_jinja_symbol_load){name, source, outer_level};
 }
 
-static void define(jj_symbols *s, jj_str *name, jj_source source, int32_t outer_level) {
+static void define(
+    tri_jinja_symbols *s, tri_jinja_str *name, tri_jinja_source source, int32_t outer_level) {
     names_put(s, &s->refs, name);
     set_load(s, name, source, outer_level);
 }
 
-jj_symbols *jj_symbols_new(tri_arena *arena, jj_symbols *parent, jj_frame_function *owner) {
-    jj_symbols *s = TRI_NEW(arena, jj_symbols);
+tri_jinja_symbols *tri_jinja_symbols_new(
+    tri_arena *arena, tri_jinja_symbols *parent, tri_jinja_frame_function *owner) {
+    tri_jinja_symbols *s = TRI_NEW(arena, tri_jinja_symbols);
     if (!s) return NULL;
     s->parent = parent;
     s->owner = owner;
@@ -69,15 +72,15 @@ jj_symbols *jj_symbols_new(tri_arena *arena, jj_symbols *parent, jj_frame_functi
     return s;
 }
 
-static jj_names copy_names(jj_symbols *s, const jj_names *names) {
-    jj_names copy = {0};
+static tri_jinja_names copy_names(tri_jinja_symbols *s, const tri_jinja_names *names) {
+    tri_jinja_names copy = {0};
     for (int32_t i = 0; i < names->n; i++)
         names_add(s, &copy, names->items[i]);
     return copy;
 }
 
-jj_symbols *jj_symbols_copy(const jj_symbols *s) {
-    jj_symbols *copy = TRI_NEW(s->arena, jj_symbols);
+tri_jinja_symbols *tri_jinja_symbols_copy(const tri_jinja_symbols *s) {
+    tri_jinja_symbols *copy = TRI_NEW(s->arena, tri_jinja_symbols);
     if (!copy) return NULL;
     *copy = *s;
     copy->refs = copy_names(copy, &s->refs);
@@ -90,40 +93,41 @@ jj_symbols *jj_symbols_copy(const jj_symbols *s) {
     return copy;
 }
 
-jj_symbols *jj_symbols_find(jj_symbols *s, const jj_str *name) {
+tri_jinja_symbols *tri_jinja_symbols_find(tri_jinja_symbols *s, const tri_jinja_str *name) {
     for (; s; s = s->parent) {
         if (names_have(&s->refs, name)) return s;
     }
     return NULL;
 }
 
-void jj_symbols_load(jj_symbols *s, jj_str *name) {
-    if (!jj_symbols_find(s, name)) define(s, name, JJ_FROM_CONTEXT, 0);
+void tri_jinja_symbols_load(tri_jinja_symbols *s, tri_jinja_str *name) {
+    if (!tri_jinja_symbols_find(s, name)) define(s, name, TRI_JINJA_FROM_CONTEXT, 0);
 }
 
-void jj_symbols_store(jj_symbols *s, jj_str *name) {
+void tri_jinja_symbols_store(tri_jinja_symbols *s, tri_jinja_str *name) {
     names_put(s, &s->stores, name);
     if (names_have(&s->refs, name)) return;
-    jj_symbols *outer = s->parent ? jj_symbols_find(s->parent, name) : NULL;
-    define(s, name, outer ? JJ_FROM_OUTER : JJ_FROM_NOTHING, outer ? outer->level : 0);
+    tri_jinja_symbols *outer = s->parent ? tri_jinja_symbols_find(s->parent, name) : NULL;
+    define(
+        s, name, outer ? TRI_JINJA_FROM_OUTER : TRI_JINJA_FROM_NOTHING, outer ? outer->level : 0);
 }
 
-void jj_symbols_parameter(jj_symbols *s, jj_str *name) {
+void tri_jinja_symbols_parameter(tri_jinja_symbols *s, tri_jinja_str *name) {
     names_put(s, &s->stores, name);
-    define(s, name, JJ_FROM_PARAMETER, 0);
+    define(s, name, TRI_JINJA_FROM_PARAMETER, 0);
 }
 
-void jj_symbols_merge(jj_symbols *s, jj_symbols *const *branches, int32_t n) {
-    jj_names stores = {0};
+void tri_jinja_symbols_merge(tri_jinja_symbols *s, tri_jinja_symbols *const *branches, int32_t n) {
+    tri_jinja_names stores = {0};
     for (int32_t b = 0; b < n; b++) {
         s->failed |= branches[b]->failed;
         for (int32_t i = 0; i < branches[b]->stores.n; i++) {
-            jj_str *name = branches[b]->stores.items[i];
+            tri_jinja_str *name = branches[b]->stores.items[i];
             if (!names_have(&s->stores, name)) names_put(s, &stores, name);
         }
     }
     for (int32_t b = 0; b < n; b++) {
-        const jj_symbols *from = branches[b];
+        const tri_jinja_symbols *from = branches[b];
         for (int32_t i = 0; i < from->refs.n; i++)
             names_put(s, &s->refs, from->refs.items[i]);
         for (int32_t i = 0; i < from->n_loads; i++) {
@@ -133,106 +137,107 @@ void jj_symbols_merge(jj_symbols *s, jj_symbols *const *branches, int32_t n) {
             names_put(s, &s->stores, from->stores.items[i]);
     }
     for (int32_t i = 0; i < stores.n; i++) {
-        jj_symbols *outer = s->parent ? jj_symbols_find(s->parent, stores.items[i]) : NULL;
-        set_load(
-            s, stores.items[i], outer ? JJ_FROM_OUTER : JJ_FROM_CONTEXT, outer ? outer->level : 0);
+        tri_jinja_symbols *outer =
+            s->parent ? tri_jinja_symbols_find(s->parent, stores.items[i]) : NULL;
+        set_load(s, stores.items[i], outer ? TRI_JINJA_FROM_OUTER : TRI_JINJA_FROM_CONTEXT,
+            outer ? outer->level : 0);
     }
 }
 
 /* ---- tracking ---- */
 
-static void track_call(jj_symbols *s, const jj_call *call) {
+static void track_call(tri_jinja_symbols *s, const tri_jinja_call *call) {
     for (int32_t i = 0; i < call->n; i++)
-        jj_track_expr(s, call->args[i]);
+        tri_jinja_track_expr(s, call->args[i]);
     for (int32_t i = 0; i < call->n_named; i++)
-        jj_track_expr(s, call->named[i]);
-    jj_track_expr(s, call->star);
-    jj_track_expr(s, call->star_star);
+        tri_jinja_track_expr(s, call->named[i]);
+    tri_jinja_track_expr(s, call->star);
+    tri_jinja_track_expr(s, call->star_star);
 }
 
-void jj_track_expr(jj_symbols *s, const jj_node *node) {
+void tri_jinja_track_expr(tri_jinja_symbols *s, const tri_jinja_node *node) {
     if (!node) return;
-    if (node->kind == JJ_N_NAME || node->kind == JJ_N_NSREF) {
-        jj_symbols_load(s, node->name);
+    if (node->kind == TRI_JINJA_N_NAME || node->kind == TRI_JINJA_N_NSREF) {
+        tri_jinja_symbols_load(s, node->name);
         return;
     }
-    jj_track_expr(s, node->a);
-    jj_track_expr(s, node->b);
-    jj_track_expr(s, node->c);
-    jj_track_expr(s, node->d);
+    tri_jinja_track_expr(s, node->a);
+    tri_jinja_track_expr(s, node->b);
+    tri_jinja_track_expr(s, node->c);
+    tri_jinja_track_expr(s, node->d);
     for (int32_t i = 0; i < node->n; i++)
-        jj_track_expr(s, node->list[i]);
+        tri_jinja_track_expr(s, node->list[i]);
     track_call(s, &node->call);
 }
 
-void jj_track_target(jj_symbols *s, const jj_node *target, bool parameter) {
-    if (target->kind == JJ_N_TUPLE) {
+void tri_jinja_track_target(tri_jinja_symbols *s, const tri_jinja_node *target, bool parameter) {
+    if (target->kind == TRI_JINJA_N_TUPLE) {
         for (int32_t i = 0; i < target->n; i++)
-            jj_track_target(s, target->list[i], parameter);
-    } else if (target->kind == JJ_N_NSREF) {
-        jj_symbols_load(s, target->name);
+            tri_jinja_track_target(s, target->list[i], parameter);
+    } else if (target->kind == TRI_JINJA_N_NSREF) {
+        tri_jinja_symbols_load(s, target->name);
     } else if (parameter) {
-        jj_symbols_parameter(s, target->name);
+        tri_jinja_symbols_parameter(s, target->name);
     } else {
-        jj_symbols_store(s, target->name);
+        tri_jinja_symbols_store(s, target->name);
     }
 }
 
-static void track_if(jj_symbols *s, const jj_node *node);
+static void track_if(tri_jinja_symbols *s, const tri_jinja_node *node);
 
-static jj_symbols *branch_of(jj_symbols *s) {
-    jj_symbols *copy = jj_symbols_copy(s);
+static tri_jinja_symbols *branch_of(tri_jinja_symbols *s) {
+    tri_jinja_symbols *copy = tri_jinja_symbols_copy(s);
     if (!copy) s->failed = true;
     return copy;
 }
 
-static void track_if(jj_symbols *s, const jj_node *node) {
-    jj_track_expr(s, node->a);
-    jj_symbols *branches[3] = {branch_of(s), branch_of(s), branch_of(s)};
+static void track_if(tri_jinja_symbols *s, const tri_jinja_node *node) {
+    tri_jinja_track_expr(s, node->a);
+    tri_jinja_symbols *branches[3] = {branch_of(s), branch_of(s), branch_of(s)};
     if (s->failed) return;
-    jj_track_block(branches[0], &node->body);
+    tri_jinja_track_block(branches[0], &node->body);
     for (int32_t i = 0; i < node->n; i++)
         track_if(branches[1], node->list[i]);
-    jj_track_block(branches[2], &node->other);
-    jj_symbols_merge(s, branches, 3);
+    tri_jinja_track_block(branches[2], &node->other);
+    tri_jinja_symbols_merge(s, branches, 3);
 }
 
-static void track_statement(jj_symbols *s, const jj_node *node) {
-    switch ((jj_node_kind)node->kind) {
-    case JJ_N_OUTPUT:
+static void track_statement(tri_jinja_symbols *s, const tri_jinja_node *node) {
+    switch ((tri_jinja_node_kind)node->kind) {
+    case TRI_JINJA_N_OUTPUT:
         for (int32_t i = 0; i < node->n; i++)
-            jj_track_expr(s, node->list[i]);
+            tri_jinja_track_expr(s, node->list[i]);
         break;
-    case JJ_N_IF:
+    case TRI_JINJA_N_IF:
         track_if(s, node);
         break;
-    case JJ_N_FOR:
-        jj_track_expr(s, node->b);
+    case TRI_JINJA_N_FOR:
+        tri_jinja_track_expr(s, node->b);
         break;
-    case JJ_N_MACRO:
-        jj_symbols_store(s, node->name);
+    case TRI_JINJA_N_MACRO:
+        tri_jinja_symbols_store(s, node->name);
         break;
-    case JJ_N_CALL_BLOCK:
-    case JJ_N_FILTER_BLOCK:
-        jj_track_expr(s, node->a);
+    case TRI_JINJA_N_CALL_BLOCK:
+    case TRI_JINJA_N_FILTER_BLOCK:
+        tri_jinja_track_expr(s, node->a);
         break;
-    case JJ_N_SET:
-        jj_track_expr(s, node->b);
-        jj_track_target(s, node->a, false);
+    case TRI_JINJA_N_SET:
+        tri_jinja_track_expr(s, node->b);
+        tri_jinja_track_target(s, node->a, false);
         break;
-    case JJ_N_SET_BLOCK:
-        jj_track_target(s, node->a, false);
+    case TRI_JINJA_N_SET_BLOCK:
+        tri_jinja_track_target(s, node->a, false);
         break;
-    case JJ_N_WITH:
+    case TRI_JINJA_N_WITH:
         for (int32_t i = 1; i < node->n; i += 2)
-            jj_track_expr(s, node->list[i]);
+            tri_jinja_track_expr(s, node->list[i]);
         break;
     default:
         break;
     }
 }
 
-void jj_track_block(jj_symbols *s, const jj_block *block) {
+void tri_jinja_track_block(tri_jinja_symbols *s, const tri_jinja_block *block) {
     for (int32_t i = 0; i < block->n; i++)
         track_statement(s, block->items[i]);
 }
@@ -246,7 +251,7 @@ typedef struct search {
     int32_t n;
 } search;
 
-static void search_name(search *f, const jj_str *name, bool load) {
+static void search_name(search *f, const tri_jinja_str *name, bool load) {
     for (int32_t i = 0; i < f->n; i++) {
         if (f->gone[i] || !tri_str_is((tri_str){name->ptr, name->n}, f->names[i])) continue;
         if (load)
@@ -256,13 +261,13 @@ static void search_name(search *f, const jj_str *name, bool load) {
     }
 }
 
-static void search_expr(search *f, const jj_node *node, bool load) {
-    if (!node || node->kind == JJ_N_NSREF) return;
-    if (node->kind == JJ_N_NAME) {
+static void search_expr(search *f, const tri_jinja_node *node, bool load) {
+    if (!node || node->kind == TRI_JINJA_N_NSREF) return;
+    if (node->kind == TRI_JINJA_N_NAME) {
         search_name(f, node->name, load);
         return;
     }
-    const jj_node *const kids[] = {node->a, node->b, node->c, node->d};
+    const tri_jinja_node *const kids[] = {node->a, node->b, node->c, node->d};
     for (int i = 0; i < 4; i++)
         search_expr(f, kids[i], load);
     for (int32_t i = 0; i < node->n; i++)
@@ -275,9 +280,9 @@ static void search_expr(search *f, const jj_node *node, bool load) {
     search_expr(f, node->call.star_star, true);
 }
 
-static void search_block(search *f, const jj_block *block);
+static void search_block(search *f, const tri_jinja_block *block);
 
-static void search_function(search *f, const jj_function *function) {
+static void search_function(search *f, const tri_jinja_function *function) {
     for (int32_t i = 0; i < function->n_params; i++) {
         search_name(f, function->params[i]->name, false);
     }
@@ -286,7 +291,7 @@ static void search_function(search *f, const jj_function *function) {
     search_block(f, &function->body);
 }
 
-static void search_if(search *f, const jj_node *node) {
+static void search_if(search *f, const tri_jinja_node *node) {
     search_expr(f, node->a, true);
     search_block(f, &node->body);
     for (int32_t i = 0; i < node->n; i++)
@@ -294,42 +299,42 @@ static void search_if(search *f, const jj_node *node) {
     search_block(f, &node->other);
 }
 
-static void search_statement(search *f, const jj_node *node) {
-    switch ((jj_node_kind)node->kind) {
-    case JJ_N_OUTPUT:
+static void search_statement(search *f, const tri_jinja_node *node) {
+    switch ((tri_jinja_node_kind)node->kind) {
+    case TRI_JINJA_N_OUTPUT:
         for (int32_t i = 0; i < node->n; i++)
             search_expr(f, node->list[i], true);
         break;
-    case JJ_N_IF:
+    case TRI_JINJA_N_IF:
         search_if(f, node);
         break;
-    case JJ_N_FOR:
+    case TRI_JINJA_N_FOR:
         search_expr(f, node->a, false);
         search_expr(f, node->b, true);
         search_block(f, &node->body);
         search_block(f, &node->other);
         search_expr(f, node->c, true);
         break;
-    case JJ_N_MACRO:
-    case JJ_N_GENERATION:
-    case JJ_N_CALL_BLOCK:
+    case TRI_JINJA_N_MACRO:
+    case TRI_JINJA_N_GENERATION:
+    case TRI_JINJA_N_CALL_BLOCK:
         search_expr(f, node->a, true);
         search_function(f, node->function);
         break;
-    case JJ_N_SET:
+    case TRI_JINJA_N_SET:
         search_expr(f, node->a, false);
         search_expr(f, node->b, true);
         break;
-    case JJ_N_SET_BLOCK:
+    case TRI_JINJA_N_SET_BLOCK:
         search_expr(f, node->a, false);
         search_expr(f, node->b, true);
         search_block(f, &node->body);
         break;
-    case JJ_N_FILTER_BLOCK:
+    case TRI_JINJA_N_FILTER_BLOCK:
         search_block(f, &node->body);
         search_expr(f, node->a, true);
         break;
-    case JJ_N_WITH:
+    case TRI_JINJA_N_WITH:
         for (int32_t i = 0; i < node->n; i += 2)
             search_expr(f, node->list[i], false);
         for (int32_t i = 1; i < node->n; i += 2)
@@ -342,12 +347,13 @@ static void search_statement(search *f, const jj_node *node) {
     }
 }
 
-static void search_block(search *f, const jj_block *block) {
+static void search_block(search *f, const tri_jinja_block *block) {
     for (int32_t i = 0; i < block->n; i++)
         search_statement(f, block->items[i]);
 }
 
-void jj_find_undeclared(const jj_block *block, const char *const *names, int32_t n, bool *found) {
+void tri_jinja_find_undeclared(
+    const tri_jinja_block *block, const char *const *names, int32_t n, bool *found) {
     search f = {.names = names, .found = found, .n = n};
     memset(found, 0, (size_t)n * sizeof *found);
     search_block(&f, block);

@@ -7,23 +7,25 @@
 #include "text/jinja/ops.h"
 #include "text/jinja/unicode.h"
 
-#define TEST(name) static jj_value name(jj_vm *vm, jj_value *v, const jj_args *args)
+#define TEST(name)                                                                                 \
+    static tri_jinja_value name(tri_jinja_vm *vm, tri_jinja_value *v, const tri_jinja_args *args)
 #define UNUSED ((void)vm, (void)v, (void)args)
 
-static jj_value remainder_is(jj_vm *vm, jj_value v, jj_value by, int64_t wanted) {
-    jj_value rest = jj_binary(vm, JJ_MOD, v, by);
-    JJ_TRY(rest);
-    bool equal = jj_equal(vm, rest, jj_int(wanted));
-    return vm->rc ? jj_error() : jj_bool(equal);
+static tri_jinja_value remainder_is(
+    tri_jinja_vm *vm, tri_jinja_value v, tri_jinja_value by, int64_t wanted) {
+    tri_jinja_value rest = tri_jinja_binary(vm, TRI_JINJA_MOD, v, by);
+    TRI_JINJA_TRY(rest);
+    bool equal = tri_jinja_equal(vm, rest, tri_jinja_int(wanted));
+    return vm->rc ? tri_jinja_error() : tri_jinja_bool(equal);
 }
 
 TEST(t_odd) {
     UNUSED;
-    return remainder_is(vm, v[0], jj_int(2), 1);
+    return remainder_is(vm, v[0], tri_jinja_int(2), 1);
 }
 TEST(t_even) {
     UNUSED;
-    return remainder_is(vm, v[0], jj_int(2), 0);
+    return remainder_is(vm, v[0], tri_jinja_int(2), 0);
 }
 TEST(t_divisibleby) {
     UNUSED;
@@ -31,74 +33,75 @@ TEST(t_divisibleby) {
 }
 TEST(t_defined) {
     UNUSED;
-    return jj_bool(v[0].kind != JJ_UNDEFINED);
+    return tri_jinja_bool(v[0].kind != TRI_JINJA_UNDEFINED);
 }
 TEST(t_undefined) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_UNDEFINED);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_UNDEFINED);
 }
 TEST(t_none) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_NONE);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_NONE);
 }
 TEST(t_boolean) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_BOOL);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_BOOL);
 }
 TEST(t_false) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_BOOL && !v[0].as.b);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_BOOL && !v[0].as.b);
 }
 TEST(t_true) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_BOOL && v[0].as.b);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_BOOL && v[0].as.b);
 }
 TEST(t_integer) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_INT || v[0].kind == JJ_BIG);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_INT || v[0].kind == TRI_JINJA_BIG);
 }
 TEST(t_float) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_FLOAT);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_FLOAT);
 }
 TEST(t_number) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_INT || v[0].kind == JJ_BIG || v[0].kind == JJ_FLOAT ||
-                   v[0].kind == JJ_BOOL);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_INT || v[0].kind == TRI_JINJA_BIG ||
+                          v[0].kind == TRI_JINJA_FLOAT || v[0].kind == TRI_JINJA_BOOL);
 }
 TEST(t_string) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_STR);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_STR);
 }
 TEST(t_mapping) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_DICT);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_DICT);
 }
 TEST(t_sequence) {
     UNUSED;
     /* What has a length and __getitem__; an undefined value passes, too. */
-    return jj_bool(v[0].kind == JJ_STR || v[0].kind == JJ_LIST || v[0].kind == JJ_TUPLE ||
-                   v[0].kind == JJ_DICT || v[0].kind == JJ_RANGE || v[0].kind == JJ_UNDEFINED);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_STR || v[0].kind == TRI_JINJA_LIST ||
+                          v[0].kind == TRI_JINJA_TUPLE || v[0].kind == TRI_JINJA_DICT ||
+                          v[0].kind == TRI_JINJA_RANGE || v[0].kind == TRI_JINJA_UNDEFINED);
 }
 TEST(t_iterable) {
     UNUSED;
-    return jj_bool(jj_iterable(v[0]));
+    return tri_jinja_bool(tri_jinja_iterable(v[0]));
 }
 TEST(t_callable) {
     UNUSED;
-    return jj_bool(jj_callable(v[0]));
+    return tri_jinja_bool(tri_jinja_callable(v[0]));
 }
 TEST(t_escaped) {
     UNUSED;
-    return jj_bool(v[0].kind == JJ_STR && v[0].as.s->markup);
+    return tri_jinja_bool(v[0].kind == TRI_JINJA_STR && v[0].as.s->markup);
 }
 
-static jj_value by_method(jj_vm *vm, jj_value v, const char *name) {
-    jj_attr attr;
-    jj_value text = jj_str_of(vm, v);
-    JJ_TRY(text);
-    jj_attr_find(&attr, tri_str_of(name));
-    return jj_method_call(vm, attr.of[JJ_STR], text, &(jj_args){0});
+static tri_jinja_value by_method(tri_jinja_vm *vm, tri_jinja_value v, const char *name) {
+    tri_jinja_attr attr;
+    tri_jinja_value text = tri_jinja_str_of(vm, v);
+    TRI_JINJA_TRY(text);
+    tri_jinja_attr_find(&attr, tri_str_of(name));
+    return tri_jinja_method_call(vm, attr.of[TRI_JINJA_STR], text, &(tri_jinja_args){0});
 }
 
 TEST(t_lower) {
@@ -110,14 +113,16 @@ TEST(t_upper) {
     return by_method(vm, v[0], "isupper");
 }
 
-static jj_value known_name(jj_vm *vm, jj_value v, bool filter) {
+static tri_jinja_value known_name(tri_jinja_vm *vm, tri_jinja_value v, bool filter) {
     uint32_t hash;
-    if (v.kind == JJ_STR) {
-        tri_str name = jj_view_of(v.as.s);
-        return jj_bool((filter ? jj_filter_find(name) : jj_test_find(name)) != NULL);
+    if (v.kind == TRI_JINJA_STR) {
+        tri_str name = tri_jinja_view_of(v.as.s);
+        return tri_jinja_bool(
+            (filter ? tri_jinja_filter_find(name) : tri_jinja_test_find(name)) != NULL);
     }
-    if (!jj_hash(vm, v, &hash)) return jj_fail(vm, "unhashable type: '%s'", jj_type_name(v));
-    return jj_bool(false);
+    if (!tri_jinja_hash(vm, v, &hash))
+        return tri_jinja_fail(vm, "unhashable type: '%s'", tri_jinja_type_name(v));
+    return tri_jinja_bool(false);
 }
 
 TEST(t_filter) {
@@ -131,35 +136,35 @@ TEST(t_test) {
 
 TEST(t_sameas) {
     UNUSED;
-    if (v[0].kind != v[1].kind) return jj_bool(false);
-    switch ((jj_kind)v[0].kind) {
-    case JJ_NONE:
-        return jj_bool(true);
-    case JJ_BOOL:
-    case JJ_INT:
-    case JJ_FLOAT:
-    case JJ_STR:
-    case JJ_BIG:
-        return jj_bool(jj_equal(vm, v[0], v[1]));
+    if (v[0].kind != v[1].kind) return tri_jinja_bool(false);
+    switch ((tri_jinja_kind)v[0].kind) {
+    case TRI_JINJA_NONE:
+        return tri_jinja_bool(true);
+    case TRI_JINJA_BOOL:
+    case TRI_JINJA_INT:
+    case TRI_JINJA_FLOAT:
+    case TRI_JINJA_STR:
+    case TRI_JINJA_BIG:
+        return tri_jinja_bool(tri_jinja_equal(vm, v[0], v[1]));
     default:
-        return jj_bool(v[0].as.p == v[1].as.p);
+        return tri_jinja_bool(v[0].as.p == v[1].as.p);
     }
 }
 
 #define COMPARES(name, op)                                                                         \
     TEST(name) {                                                                                   \
         UNUSED;                                                                                    \
-        return jj_compare(vm, op, v[0], v[1]);                                                     \
+        return tri_jinja_compare(vm, op, v[0], v[1]);                                              \
     }
-COMPARES(t_in, JJ_IN)
-COMPARES(t_eq, JJ_EQ)
-COMPARES(t_ne, JJ_NE)
-COMPARES(t_gt, JJ_GT)
-COMPARES(t_ge, JJ_GE)
-COMPARES(t_lt, JJ_LT)
-COMPARES(t_le, JJ_LE)
+COMPARES(t_in, TRI_JINJA_IN)
+COMPARES(t_eq, TRI_JINJA_EQ)
+COMPARES(t_ne, TRI_JINJA_NE)
+COMPARES(t_gt, TRI_JINJA_GT)
+COMPARES(t_ge, TRI_JINJA_GE)
+COMPARES(t_lt, TRI_JINJA_LT)
+COMPARES(t_le, TRI_JINJA_LE)
 
-static const jj_builtin tests[] = {
+static const tri_jinja_builtin tests[] = {
     {"odd", t_odd, 1, 1, "value"},
     {"even", t_even, 1, 1, "value"},
     {"divisibleby", t_divisibleby, 2, 2, "value num"},
@@ -201,7 +206,7 @@ static const jj_builtin tests[] = {
     {"le", t_le, 2, 2, ""},
 };
 
-const jj_builtin *jj_test_find(tri_str name) {
+const tri_jinja_builtin *tri_jinja_test_find(tri_str name) {
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         if (tri_str_is(name, tests[i].name)) return &tests[i];
     }

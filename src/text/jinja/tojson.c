@@ -7,29 +7,31 @@
 #include "text/jinja/ops.h"
 #include "text/jinja/sort.h"
 #include "text/jinja/unicode.h"
+#include "text/utf8.h"
 
 typedef struct writer {
-    jj_vm *vm;
-    jj_out out;
-    const jj_json_options *options;
+    tri_jinja_vm *vm;
+    tri_jinja_out out;
+    const tri_jinja_json_options *options;
     int32_t depth;
     bool inside; /* what came from the inputs as it is: all its bytes are marked at its end */
 } writer;
 
 static void put(writer *w, const char *text, bool plain) {
-    jj_put(w->vm, &w->out, text, strlen(text), plain && !w->inside);
+    tri_jinja_put(w->vm, &w->out, text, strlen(text), plain && !w->inside);
 }
 
-static void put_part(writer *w, const jj_str *s, size_t begin, size_t end) {
+static void put_part(writer *w, const tri_jinja_str *s, size_t begin, size_t end) {
     if (w->inside)
-        jj_put(w->vm, &w->out, s->ptr + begin, end - begin, false);
+        tri_jinja_put(w->vm, &w->out, s->ptr + begin, end - begin, false);
     else
-        jj_put_part(w->vm, &w->out, s, begin, end);
+        tri_jinja_put_part(w->vm, &w->out, s, begin, end);
 }
 
 /* An option's text. */
-static void put_given(writer *w, const jj_str *s, bool plain) {
-    jj_put(w->vm, &w->out, s->ptr, s->n, !w->inside && (plain || jj_str_any_plain(s)));
+static void put_given(writer *w, const tri_jinja_str *s, bool plain) {
+    tri_jinja_put(
+        w->vm, &w->out, s->ptr, s->n, !w->inside && (plain || tri_jinja_str_any_plain(s)));
 }
 
 static int escape_of(uint32_t c, bool ascii, char text[16]) {
@@ -58,7 +60,7 @@ static int escape_of(uint32_t c, bool ascii, char text[16]) {
 }
 
 /* The first byte from i on that may not stand for itself. */
-static size_t plain_run(const jj_str *s, size_t i, bool ascii) {
+static size_t plain_run(const tri_jinja_str *s, size_t i, bool ascii) {
     for (; i < s->n; i++) {
         uint8_t c = (uint8_t)s->ptr[i];
         if (c < 0x20 || c == '"' || c == '\\' || (c >= 0x80 && ascii)) break;
@@ -66,22 +68,23 @@ static size_t plain_run(const jj_str *s, size_t i, bool ascii) {
     return i;
 }
 
-static void write_str(writer *w, const jj_str *s, bool plain) {
+static void write_str(writer *w, const tri_jinja_str *s, bool plain) {
     bool ascii = w->options->ascii;
     size_t run = 0;
     char text[16];
     put(w, "\"", plain);
     for (size_t i = plain_run(s, 0, ascii); i < s->n && !w->vm->rc; i = plain_run(s, run, ascii)) {
         uint32_t c;
-        size_t n = jj_point(s->ptr + i, s->n - i, &c);
+        size_t n = tri_utf8_point(s->ptr + i, s->n - i, &c);
         int len = escape_of(c, ascii, text);
         put_part(w, s, run, i);
-        jj_put(w->vm, &w->out, text, (size_t)len, !w->inside && jj_str_plain_at(s, i));
+        tri_jinja_put(
+            w->vm, &w->out, text, (size_t)len, !w->inside && tri_jinja_str_plain_at(s, i));
         run = i + n;
     }
     put_part(w, s, run, s->n);
     put(w, "\"", plain);
-    jj_step(w->vm, (int64_t)(s->n >> 6));
+    tri_jinja_step(w->vm, (int64_t)(s->n >> 6));
 }
 
 static void new_line(writer *w, bool plain) {
@@ -92,20 +95,20 @@ static void new_line(writer *w, bool plain) {
     }
 }
 
-static void write_float(writer *w, jj_value v) {
+static void write_float(writer *w, tri_jinja_value v) {
     char text[32];
     if (isnan(v.as.f))
         snprintf(text, sizeof text, "NaN");
     else if (isinf(v.as.f))
         snprintf(text, sizeof text, v.as.f < 0 ? "-Infinity" : "Infinity");
     else
-        jj_float_repr(v.as.f, text);
+        tri_jinja_float_repr(v.as.f, text);
     put(w, text, v.plain);
 }
 
-static void write_value(writer *w, jj_value v);
+static void write_value(writer *w, tri_jinja_value v);
 
-static void write_list(writer *w, const jj_list *list) {
+static void write_list(writer *w, const tri_jinja_list *list) {
     if (!list->n) {
         put(w, "[]", list->plain);
         return;
@@ -122,53 +125,54 @@ static void write_list(writer *w, const jj_list *list) {
     put(w, "]", list->plain);
 }
 
-static void write_key(writer *w, jj_value key, bool plain) {
-    jj_value text;
-    switch ((jj_kind)key.kind) {
-    case JJ_STR:
+static void write_key(writer *w, tri_jinja_value key, bool plain) {
+    tri_jinja_value text;
+    switch ((tri_jinja_kind)key.kind) {
+    case TRI_JINJA_STR:
         write_str(w, key.as.s, plain);
         return;
-    case JJ_BOOL:
+    case TRI_JINJA_BOOL:
         put(w, key.as.b ? "\"true\"" : "\"false\"", plain);
         return;
-    case JJ_NONE:
+    case TRI_JINJA_NONE:
         put(w, "\"null\"", plain);
         return;
-    case JJ_INT:
-    case JJ_BIG:
-    case JJ_FLOAT:
+    case TRI_JINJA_INT:
+    case TRI_JINJA_BIG:
+    case TRI_JINJA_FLOAT:
         put(w, "\"", plain);
-        if (key.kind == JJ_FLOAT) {
+        if (key.kind == TRI_JINJA_FLOAT) {
             write_float(w, key);
         } else {
-            text = jj_str_of(w->vm, key);
-            if (!jj_is_error(text)) put_part(w, text.as.s, 0, text.as.s->n);
+            text = tri_jinja_str_of(w->vm, key);
+            if (!tri_jinja_is_error(text)) put_part(w, text.as.s, 0, text.as.s->n);
         }
         put(w, "\"", plain);
         return;
     default:
-        jj_fail(w->vm, "keys must be str, int, float, bool or None, not %s", jj_type_name(key));
+        tri_jinja_fail(
+            w->vm, "keys must be str, int, float, bool or None, not %s", tri_jinja_type_name(key));
     }
 }
 
-static void write_dict(writer *w, const jj_dict *d) {
+static void write_dict(writer *w, const tri_jinja_dict *d) {
     if (!d->n) {
         put(w, "{}", d->plain);
         return;
     }
     uint32_t *order = NULL;
     if (w->options->sort_keys) {
-        jj_value *keys = jj_array(w->vm, d->n, sizeof *keys);
+        tri_jinja_value *keys = tri_jinja_array(w->vm, d->n, sizeof *keys);
         if (!keys) return;
         for (size_t i = 0; i < d->n; i++)
             keys[i] = d->entries[i].key;
-        order = jj_sort_order(w->vm, keys, d->n, false);
+        order = tri_jinja_sort_order(w->vm, keys, d->n, false);
         if (!order) return;
     }
     put(w, "{", d->plain);
     w->depth++;
     for (size_t i = 0; i < d->n && !w->vm->rc; i++) {
-        const jj_entry *e = &d->entries[order ? order[i] : i];
+        const tri_jinja_entry *e = &d->entries[order ? order[i] : i];
         if (i) put_given(w, w->options->item_separator, d->plain);
         new_line(w, d->plain);
         write_key(w, e->key, d->plain);
@@ -180,54 +184,55 @@ static void write_dict(writer *w, const jj_dict *d) {
     put(w, "}", d->plain);
 }
 
-static void write_container(writer *w, jj_value v) {
+static void write_container(writer *w, tri_jinja_value v) {
     size_t begin = w->out.n;
-    bool whole = !w->inside && (v.kind == JJ_DICT ? v.as.dict->plain : v.as.list->plain);
+    bool whole = !w->inside && (v.kind == TRI_JINJA_DICT ? v.as.dict->plain : v.as.list->plain);
     w->inside |= whole;
-    if (v.kind == JJ_DICT)
+    if (v.kind == TRI_JINJA_DICT)
         write_dict(w, v.as.dict);
     else
         write_list(w, v.as.list);
     if (!whole) return;
     w->inside = false;
-    jj_mark(w->vm, &w->out, begin, w->out.n);
+    tri_jinja_mark(w->vm, &w->out, begin, w->out.n);
 }
 
-static void write_value(writer *w, jj_value v) {
-    jj_value text;
-    if (!jj_step(w->vm, 1) || !jj_enter(w->vm)) return;
-    switch ((jj_kind)v.kind) {
-    case JJ_NONE:
+static void write_value(writer *w, tri_jinja_value v) {
+    tri_jinja_value text;
+    if (!tri_jinja_step(w->vm, 1) || !tri_jinja_enter(w->vm)) return;
+    switch ((tri_jinja_kind)v.kind) {
+    case TRI_JINJA_NONE:
         put(w, "null", v.plain);
         break;
-    case JJ_BOOL:
+    case TRI_JINJA_BOOL:
         put(w, v.as.b ? "true" : "false", v.plain);
         break;
-    case JJ_INT:
-    case JJ_BIG:
-        text = jj_str_of(w->vm, v);
-        if (!jj_is_error(text)) put_part(w, text.as.s, 0, text.as.s->n);
+    case TRI_JINJA_INT:
+    case TRI_JINJA_BIG:
+        text = tri_jinja_str_of(w->vm, v);
+        if (!tri_jinja_is_error(text)) put_part(w, text.as.s, 0, text.as.s->n);
         break;
-    case JJ_FLOAT:
+    case TRI_JINJA_FLOAT:
         write_float(w, v);
         break;
-    case JJ_STR:
+    case TRI_JINJA_STR:
         write_str(w, v.as.s, v.as.s->n_spans < 0);
         break;
-    case JJ_LIST:
-    case JJ_TUPLE:
-    case JJ_DICT:
+    case TRI_JINJA_LIST:
+    case TRI_JINJA_TUPLE:
+    case TRI_JINJA_DICT:
         write_container(w, v);
         break;
     default:
-        jj_fail(w->vm, "Object of type %s is not JSON serializable", jj_type_name(v));
+        tri_jinja_fail(w->vm, "Object of type %s is not JSON serializable", tri_jinja_type_name(v));
         break;
     }
-    jj_leave(w->vm);
+    tri_jinja_leave(w->vm);
 }
 
-jj_value jj_to_json(jj_vm *vm, jj_value v, const jj_json_options *options) {
+tri_jinja_value tri_jinja_to_json(
+    tri_jinja_vm *vm, tri_jinja_value v, const tri_jinja_json_options *options) {
     writer w = {.vm = vm, .options = options};
     write_value(&w, v);
-    return jj_out_str(vm, &w.out);
+    return tri_jinja_out_str(vm, &w.out);
 }

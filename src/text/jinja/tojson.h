@@ -4,12 +4,13 @@
 
 #include "text/jinja/vm.h"
 
-typedef struct jj_json_options {
+typedef struct tri_jinja_json_options {
     bool ascii, sort_keys;
-    const jj_str *indent; /* of one level, NULL: all on one line */
-    const jj_str *item_separator, *key_separator;
-} jj_json_options;
+    const tri_jinja_str *indent; /* of one level, NULL: all on one line */
+    const tri_jinja_str *item_separator, *key_separator;
+} tri_jinja_json_options;
 
-jj_value jj_to_json(jj_vm *vm, jj_value v, const jj_json_options *options);
+tri_jinja_value tri_jinja_to_json(
+    tri_jinja_vm *vm, tri_jinja_value v, const tri_jinja_json_options *options);
 
 #endif

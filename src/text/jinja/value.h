@@ -10,50 +10,51 @@
 #include "base/buf.h"
 #include "trireme/text.h"
 
-typedef enum jj_kind {
-    JJ_ERROR,
-    JJ_MISSING, /* no value at all: an argument not given, a variable not set */
-    JJ_UNDEFINED,
-    JJ_NONE,
-    JJ_BOOL,
-    JJ_INT,
-    JJ_BIG, /* an integer beyond 64 bits, as its digits: printed and compared, not computed with */
-    JJ_FLOAT,
-    JJ_STR,
-    JJ_LIST,
-    JJ_TUPLE,
-    JJ_DICT,
-    JJ_VIEW, /* of a dict: its keys, values or items */
-    JJ_RANGE,
-    JJ_ITER,
-    JJ_NAMESPACE,
-    JJ_MACRO,
-    JJ_LOOP,
-    JJ_FUNCTION,
-    JJ_METHOD,
-    JJ_CYCLER,
-    JJ_JOINER
-} jj_kind;
+typedef enum tri_jinja_kind {
+    TRI_JINJA_ERROR,
+    TRI_JINJA_MISSING, /* no value at all: an argument not given, a variable not set */
+    TRI_JINJA_UNDEFINED,
+    TRI_JINJA_NONE,
+    TRI_JINJA_BOOL,
+    TRI_JINJA_INT,
+    TRI_JINJA_BIG, /* an integer beyond 64 bits, as its digits: printed and compared, not computed
+                      with */
+    TRI_JINJA_FLOAT,
+    TRI_JINJA_STR,
+    TRI_JINJA_LIST,
+    TRI_JINJA_TUPLE,
+    TRI_JINJA_DICT,
+    TRI_JINJA_VIEW, /* of a dict: its keys, values or items */
+    TRI_JINJA_RANGE,
+    TRI_JINJA_ITER,
+    TRI_JINJA_NAMESPACE,
+    TRI_JINJA_MACRO,
+    TRI_JINJA_LOOP,
+    TRI_JINJA_FUNCTION,
+    TRI_JINJA_METHOD,
+    TRI_JINJA_CYCLER,
+    TRI_JINJA_JOINER
+} tri_jinja_kind;
 
 /* Text, UTF-8. */
-typedef struct jj_str {
+typedef struct tri_jinja_str {
     const char *ptr;
     size_t n;
-    const tri_text_span *spans; /* bytes that came from the inputs; may reach past n */
-    int32_t n_spans;            /* -1: all bytes */
-    uint32_t hash;              /* 0: not yet known */
-    uint8_t ascii;              /* 0: not yet known, 1: yes, 2: no */
-    bool markup;                /* what the safe filter makes: adding to it escapes */
-    struct jj_room *room;       /* of the bytes, when something may be appended in place */
-} jj_str;
+    const tri_text_span *spans;  /* bytes that came from the inputs; may reach past n */
+    int32_t n_spans;             /* -1: all bytes */
+    uint32_t hash;               /* 0: not yet known */
+    uint8_t ascii;               /* 0: not yet known, 1: yes, 2: no */
+    bool markup;                 /* what the safe filter makes: adding to it escapes */
+    struct tri_jinja_room *room; /* of the bytes, when something may be appended in place */
+} tri_jinja_str;
 /* For "%.*s" in messages: strings end where their length says, not at a NUL. */
-#define JJ_SHOWN(s) (int)((s)->n < 60 ? (s)->n : 60), (s)->ptr
+#define TRI_JINJA_SHOWN(s) (int)((s)->n < 60 ? (s)->n : 60), (s)->ptr
 
-typedef struct jj_room { /* bytes of one builder: used ones may be shared by many texts */
+typedef struct tri_jinja_room { /* bytes of one builder: used ones may be shared by many texts */
     size_t used, cap;
-} jj_room;
+} tri_jinja_room;
 
-typedef struct jj_value {
+typedef struct tri_jinja_value {
     uint8_t kind;
     bool plain;  /* of numbers: it came from the inputs */
     uint16_t id; /* of functions, views */
@@ -61,137 +62,137 @@ typedef struct jj_value {
         bool b;
         int64_t i;
         double f;
-        jj_str *s;
-        struct jj_list *list; /* LIST, TUPLE */
-        struct jj_dict *dict; /* DICT, VIEW */
-        struct jj_range *range;
-        struct jj_iter *iter;
-        struct jj_undefined *undefined;
-        struct jj_namespace *ns;
-        struct jj_macro *macro;
-        struct jj_loop *loop;
-        struct jj_method *method;
-        struct jj_cycler *cycler;
-        struct jj_joiner *joiner;
+        tri_jinja_str *s;
+        struct tri_jinja_list *list; /* LIST, TUPLE */
+        struct tri_jinja_dict *dict; /* DICT, VIEW */
+        struct tri_jinja_range *range;
+        struct tri_jinja_iter *iter;
+        struct tri_jinja_undefined *undefined;
+        struct tri_jinja_namespace *ns;
+        struct tri_jinja_macro *macro;
+        struct tri_jinja_loop *loop;
+        struct tri_jinja_method *method;
+        struct tri_jinja_cycler *cycler;
+        struct tri_jinja_joiner *joiner;
         void *p;
     } as;
-} jj_value;
+} tri_jinja_value;
 
-typedef struct jj_list {
+typedef struct tri_jinja_list {
     size_t n;
-    jj_value *items;
+    tri_jinja_value *items;
     bool plain;                /* came from the inputs as it is */
     const char *const *fields; /* names of a named tuple's items, or NULL */
-} jj_list;
+} tri_jinja_list;
 
-typedef struct jj_entry {
-    jj_value key, value;
+typedef struct tri_jinja_entry {
+    tri_jinja_value key, value;
     uint32_t hash;
-} jj_entry;
+} tri_jinja_entry;
 
-typedef struct jj_dict { /* in order of insertion */
+typedef struct tri_jinja_dict { /* in order of insertion */
     size_t n, cap;
-    jj_entry *entries;
+    tri_jinja_entry *entries;
     uint32_t *slots; /* 1 + entry, 0: free; NULL while small */
     size_t n_slots;
     bool plain;
-} jj_dict;
+} tri_jinja_dict;
 
-typedef struct jj_range {
+typedef struct tri_jinja_range {
     int64_t start, stop, step, n;
-} jj_range;
+} tri_jinja_range;
 
-typedef enum jj_view { JJ_KEYS, JJ_VALUES, JJ_ITEMS } jj_view;
+typedef enum tri_jinja_view { TRI_JINJA_KEYS, TRI_JINJA_VALUES, TRI_JINJA_ITEMS } tri_jinja_view;
 
-typedef enum jj_lack { /* why a value is undefined */
-    JJ_LACK_NAME,
-    JJ_LACK_ATTRIBUTE,
-    JJ_LACK_UNSAFE,
-    JJ_LACK_PARAMETER,
-    JJ_LACK_HINT
-} jj_lack;
+typedef enum tri_jinja_lack { /* why a value is undefined */
+    TRI_JINJA_LACK_NAME,
+    TRI_JINJA_LACK_ATTRIBUTE,
+    TRI_JINJA_LACK_UNSAFE,
+    TRI_JINJA_LACK_PARAMETER,
+    TRI_JINJA_LACK_HINT
+} tri_jinja_lack;
 
-typedef struct jj_undefined {
-    jj_lack lack;
+typedef struct tri_jinja_undefined {
+    tri_jinja_lack lack;
     const char *hint;
-    jj_value object, name;
-} jj_undefined;
+    tri_jinja_value object, name;
+} tri_jinja_undefined;
 
-typedef struct jj_namespace {
-    jj_dict *attrs;
+typedef struct tri_jinja_namespace {
+    tri_jinja_dict *attrs;
     bool printing;
-} jj_namespace;
+} tri_jinja_namespace;
 
-typedef struct jj_activation { /* variables of one run of a function */
-    struct jj_activation *parent;
-    jj_value slots[];
-} jj_activation;
+typedef struct tri_jinja_activation { /* variables of one run of a function */
+    struct tri_jinja_activation *parent;
+    tri_jinja_value slots[];
+} tri_jinja_activation;
 
-typedef struct jj_macro {
-    const struct jj_node *node;
-    const struct jj_function *function;
-    jj_activation *outer;
-} jj_macro;
+typedef struct tri_jinja_macro {
+    const struct tri_jinja_node *node;
+    const struct tri_jinja_function *function;
+    tri_jinja_activation *outer;
+} tri_jinja_macro;
 
-typedef struct jj_method {
-    jj_value self;
-    const struct jj_method_def *def;
-} jj_method;
+typedef struct tri_jinja_method {
+    tri_jinja_value self;
+    const struct tri_jinja_method_def *def;
+} tri_jinja_method;
 
-typedef struct jj_cycler {
-    jj_list *items;
+typedef struct tri_jinja_cycler {
+    tri_jinja_list *items;
     size_t at;
-} jj_cycler;
+} tri_jinja_cycler;
 
-typedef struct jj_joiner {
-    jj_value separator;
+typedef struct tri_jinja_joiner {
+    tri_jinja_value separator;
     bool used;
-} jj_joiner;
+} tri_jinja_joiner;
 
-static inline jj_value jj_error(void) {
-    return (jj_value){.kind = JJ_ERROR};
+static inline tri_jinja_value tri_jinja_error(void) {
+    return (tri_jinja_value){.kind = TRI_JINJA_ERROR};
 }
-static inline jj_value jj_missing(void) {
-    return (jj_value){.kind = JJ_MISSING};
+static inline tri_jinja_value tri_jinja_missing(void) {
+    return (tri_jinja_value){.kind = TRI_JINJA_MISSING};
 }
-static inline jj_value jj_none(void) {
-    return (jj_value){.kind = JJ_NONE};
+static inline tri_jinja_value tri_jinja_none(void) {
+    return (tri_jinja_value){.kind = TRI_JINJA_NONE};
 }
-static inline jj_value jj_bool(bool b) {
-    return (jj_value){.kind = JJ_BOOL, .as.b = b};
+static inline tri_jinja_value tri_jinja_bool(bool b) {
+    return (tri_jinja_value){.kind = TRI_JINJA_BOOL, .as.b = b};
 }
-static inline jj_value jj_int(int64_t i) {
-    return (jj_value){.kind = JJ_INT, .as.i = i};
+static inline tri_jinja_value tri_jinja_int(int64_t i) {
+    return (tri_jinja_value){.kind = TRI_JINJA_INT, .as.i = i};
 }
-static inline jj_value jj_float(double f) {
-    return (jj_value){.kind = JJ_FLOAT, .as.f = f};
+static inline tri_jinja_value tri_jinja_float(double f) {
+    return (tri_jinja_value){.kind = TRI_JINJA_FLOAT, .as.f = f};
 }
-static inline jj_value jj_of_str(jj_str *s) {
-    return s ? (jj_value){.kind = JJ_STR, .as.s = s} : jj_error();
+static inline tri_jinja_value tri_jinja_of_str(tri_jinja_str *s) {
+    return s ? (tri_jinja_value){.kind = TRI_JINJA_STR, .as.s = s} : tri_jinja_error();
 }
-static inline jj_value jj_of_list(jj_list *l) {
-    return l ? (jj_value){.kind = JJ_LIST, .as.list = l} : jj_error();
+static inline tri_jinja_value tri_jinja_of_list(tri_jinja_list *l) {
+    return l ? (tri_jinja_value){.kind = TRI_JINJA_LIST, .as.list = l} : tri_jinja_error();
 }
-static inline jj_value jj_of_tuple(jj_list *l) {
-    return l ? (jj_value){.kind = JJ_TUPLE, .as.list = l} : jj_error();
+static inline tri_jinja_value tri_jinja_of_tuple(tri_jinja_list *l) {
+    return l ? (tri_jinja_value){.kind = TRI_JINJA_TUPLE, .as.list = l} : tri_jinja_error();
 }
-static inline jj_value jj_of_dict(jj_dict *d) {
-    return d ? (jj_value){.kind = JJ_DICT, .as.dict = d} : jj_error();
+static inline tri_jinja_value tri_jinja_of_dict(tri_jinja_dict *d) {
+    return d ? (tri_jinja_value){.kind = TRI_JINJA_DICT, .as.dict = d} : tri_jinja_error();
 }
-static inline bool jj_is_error(jj_value v) {
-    return v.kind == JJ_ERROR;
+static inline bool tri_jinja_is_error(tri_jinja_value v) {
+    return v.kind == TRI_JINJA_ERROR;
 }
-static inline bool jj_given(jj_value v) {
-    return v.kind != JJ_MISSING;
+static inline bool tri_jinja_given(tri_jinja_value v) {
+    return v.kind != TRI_JINJA_MISSING;
 }
-static inline bool jj_is_str(jj_value v, const char *text) {
-    return v.kind == JJ_STR && tri_str_is((tri_str){v.as.s->ptr, v.as.s->n}, text);
+static inline bool tri_jinja_is_str(tri_jinja_value v, const char *text) {
+    return v.kind == TRI_JINJA_STR && tri_str_is((tri_str){v.as.s->ptr, v.as.s->n}, text);
 }
 
 /* Leaves the function with a failed value. */
-#define JJ_TRY(value)                                                                              \
+#define TRI_JINJA_TRY(value)                                                                       \
     do {                                                                                           \
-        if ((value).kind == JJ_ERROR) return jj_error();                                           \
+        if ((value).kind == TRI_JINJA_ERROR) return tri_jinja_error();                             \
     } while (0)
 
 #endif

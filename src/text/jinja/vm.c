@@ -8,7 +8,7 @@
 #include "text/jinja/ops.h"
 #include "text/jinja/program.h"
 
-static void fail_with(jj_vm *vm, tri_status status, const char *format, va_list args) {
+static void fail_with(tri_jinja_vm *vm, tri_status status, const char *format, va_list args) {
     char message[384];
     if (vm->rc) return;
     int32_t line, column;
@@ -18,139 +18,140 @@ static void fail_with(jj_vm *vm, tri_status status, const char *format, va_list 
         vm->err, status, "line %" PRId32 ", column %" PRId32 ": %s", line, column, message);
 }
 
-jj_value jj_fail(jj_vm *vm, const char *format, ...) {
+tri_jinja_value tri_jinja_fail(tri_jinja_vm *vm, const char *format, ...) {
     va_list args;
     va_start(args, format);
     fail_with(vm, TRI_E_ARGUMENT, format, args);
     va_end(args);
-    return jj_error();
+    return tri_jinja_error();
 }
 
-jj_value jj_limit(jj_vm *vm, const char *format, ...) {
+tri_jinja_value tri_jinja_limit(tri_jinja_vm *vm, const char *format, ...) {
     va_list args;
     va_start(args, format);
     fail_with(vm, TRI_E_LIMIT, format, args);
     va_end(args);
-    return jj_error();
+    return tri_jinja_error();
 }
 
-jj_value jj_lacking(jj_vm *vm, const char *format, ...) {
+tri_jinja_value tri_jinja_lacking(tri_jinja_vm *vm, const char *format, ...) {
     va_list args;
     va_start(args, format);
     fail_with(vm, TRI_E_UNSUPPORTED, format, args);
     va_end(args);
-    return jj_error();
+    return tri_jinja_error();
 }
 
-static const char *name_of(jj_vm *vm, jj_value name) {
-    jj_out out = {0};
-    jj_repr(vm, &out, name);
-    jj_value text = jj_out_str(vm, &out);
-    if (jj_is_error(text)) return "?";
+static const char *name_of(tri_jinja_vm *vm, tri_jinja_value name) {
+    tri_jinja_out out = {0};
+    tri_jinja_repr(vm, &out, name);
+    tri_jinja_value text = tri_jinja_out_str(vm, &out);
+    if (tri_jinja_is_error(text)) return "?";
     const char *copy = tri_arena_strndup(&vm->arena, text.as.s->ptr, text.as.s->n);
     return copy ? copy : "?";
 }
 
-jj_value jj_fail_undefined(jj_vm *vm, jj_value v) {
-    const jj_undefined *u = v.as.undefined;
+tri_jinja_value tri_jinja_fail_undefined(tri_jinja_vm *vm, tri_jinja_value v) {
+    const tri_jinja_undefined *u = v.as.undefined;
     switch (u->lack) {
-    case JJ_LACK_NAME:
-        return jj_fail(vm, "%s is undefined", name_of(vm, u->name));
-    case JJ_LACK_PARAMETER:
-        return jj_fail(vm, "parameter %s was not provided", name_of(vm, u->name));
-    case JJ_LACK_UNSAFE:
-        return jj_fail(vm, "access to attribute %s of '%s' object is unsafe.", name_of(vm, u->name),
-            jj_type_name(u->object));
-    case JJ_LACK_HINT:
-        return jj_fail(vm, "%s", u->hint);
-    case JJ_LACK_ATTRIBUTE:
+    case TRI_JINJA_LACK_NAME:
+        return tri_jinja_fail(vm, "%s is undefined", name_of(vm, u->name));
+    case TRI_JINJA_LACK_PARAMETER:
+        return tri_jinja_fail(vm, "parameter %s was not provided", name_of(vm, u->name));
+    case TRI_JINJA_LACK_UNSAFE:
+        return tri_jinja_fail(vm, "access to attribute %s of '%s' object is unsafe.",
+            name_of(vm, u->name), tri_jinja_type_name(u->object));
+    case TRI_JINJA_LACK_HINT:
+        return tri_jinja_fail(vm, "%s", u->hint);
+    case TRI_JINJA_LACK_ATTRIBUTE:
         break;
     }
-    if (u->name.kind != JJ_STR) {
-        return jj_fail(
-            vm, "%s object has no element %s", jj_type_name(u->object), name_of(vm, u->name));
+    if (u->name.kind != TRI_JINJA_STR) {
+        return tri_jinja_fail(vm, "%s object has no element %s", tri_jinja_type_name(u->object),
+            name_of(vm, u->name));
     }
-    return jj_fail(vm, "'%s%s' has no attribute %s", jj_type_name(u->object),
-        u->object.kind == JJ_NONE ? "" : " object", name_of(vm, u->name));
+    return tri_jinja_fail(vm, "'%s%s' has no attribute %s", tri_jinja_type_name(u->object),
+        u->object.kind == TRI_JINJA_NONE ? "" : " object", name_of(vm, u->name));
 }
 
-bool jj_steps_over(jj_vm *vm) {
-    jj_limit(vm, "the template took more than %" PRId64 " steps (max_steps)", vm->limits.max_steps);
+bool tri_jinja_steps_over(tri_jinja_vm *vm) {
+    tri_jinja_limit(
+        vm, "the template took more than %" PRId64 " steps (max_steps)", vm->limits.max_steps);
     return true;
 }
 
-bool jj_too_deep(jj_vm *vm) {
-    jj_limit(vm, "nested too deeply (max_depth %" PRId32 ")", vm->limits.max_depth);
+bool tri_jinja_too_deep(tri_jinja_vm *vm) {
+    tri_jinja_limit(vm, "nested too deeply (max_depth %" PRId32 ")", vm->limits.max_depth);
     return false;
 }
 
-void *jj_alloc(jj_vm *vm, size_t n_bytes) {
+void *tri_jinja_alloc(tri_jinja_vm *vm, size_t n_bytes) {
     if (vm->rc) return NULL;
     void *at = tri_arena_alloc(&vm->arena, n_bytes ? n_bytes : 1);
     if (!at) {
-        jj_limit(vm, "the template needs more than %zu bytes of memory (max_memory_bytes)",
+        tri_jinja_limit(vm, "the template needs more than %zu bytes of memory (max_memory_bytes)",
             vm->limits.max_memory_bytes);
     }
     return at;
 }
 
-void *jj_array(jj_vm *vm, size_t n, size_t elem_bytes) {
+void *tri_jinja_array(tri_jinja_vm *vm, size_t n, size_t elem_bytes) {
     size_t n_bytes;
     if (__builtin_mul_overflow(n, elem_bytes, &n_bytes)) n_bytes = SIZE_MAX;
-    return jj_alloc(vm, n_bytes);
+    return tri_jinja_alloc(vm, n_bytes);
 }
 
 /* ---- lists ---- */
 
-jj_list *jj_list_new(jj_vm *vm, size_t n) {
-    jj_list *list = JJ_NEW(vm, jj_list);
+tri_jinja_list *tri_jinja_list_new(tri_jinja_vm *vm, size_t n) {
+    tri_jinja_list *list = TRI_JINJA_NEW(vm, tri_jinja_list);
     if (!list) return NULL;
-    list->items = n ? jj_array(vm, n, sizeof *list->items) : NULL;
+    list->items = n ? tri_jinja_array(vm, n, sizeof *list->items) : NULL;
     list->n = n;
     if (n && !list->items) return NULL;
     for (size_t i = 0; i < n; i++)
-        list->items[i] = jj_missing();
+        list->items[i] = tri_jinja_missing();
     return list;
 }
 
-jj_value jj_pair(jj_vm *vm, jj_value a, jj_value b) {
-    jj_list *list = jj_list_new(vm, 2);
-    if (!list) return jj_error();
+tri_jinja_value tri_jinja_pair(tri_jinja_vm *vm, tri_jinja_value a, tri_jinja_value b) {
+    tri_jinja_list *list = tri_jinja_list_new(vm, 2);
+    if (!list) return tri_jinja_error();
     list->items[0] = a;
     list->items[1] = b;
-    return jj_of_tuple(list);
+    return tri_jinja_of_tuple(list);
 }
 
-bool jj_push(jj_vm *vm, jj_items *items, jj_value v) {
+bool tri_jinja_push(tri_jinja_vm *vm, tri_jinja_items *items, tri_jinja_value v) {
     if (items->n == items->cap) {
         size_t cap = items->cap ? items->cap * 2 : 8;
-        jj_value *grown = jj_array(vm, cap, sizeof *grown);
+        tri_jinja_value *grown = tri_jinja_array(vm, cap, sizeof *grown);
         if (!grown) return false;
         if (items->n) memcpy(grown, items->items, items->n * sizeof *grown);
         items->items = grown;
         items->cap = cap;
     }
     items->items[items->n++] = v;
-    return jj_step(vm, 1);
+    return tri_jinja_step(vm, 1);
 }
 
-jj_value jj_items_list(jj_vm *vm, const jj_items *items) {
-    jj_list *list = JJ_NEW(vm, jj_list);
-    if (!list) return jj_error();
+tri_jinja_value tri_jinja_items_list(tri_jinja_vm *vm, const tri_jinja_items *items) {
+    tri_jinja_list *list = TRI_JINJA_NEW(vm, tri_jinja_list);
+    if (!list) return tri_jinja_error();
     list->items = items->items;
     list->n = items->n;
-    return jj_of_list(list);
+    return tri_jinja_of_list(list);
 }
 
 /* ---- dicts ---- */
 
 enum { DICT_SMALL = 8 };
 
-jj_dict *jj_dict_new(jj_vm *vm, size_t room) {
-    jj_dict *d = JJ_NEW(vm, jj_dict);
+tri_jinja_dict *tri_jinja_dict_new(tri_jinja_vm *vm, size_t room) {
+    tri_jinja_dict *d = TRI_JINJA_NEW(vm, tri_jinja_dict);
     if (!d) return NULL;
     d->cap = room;
-    d->entries = room ? jj_array(vm, room, sizeof *d->entries) : NULL;
+    d->entries = room ? tri_jinja_array(vm, room, sizeof *d->entries) : NULL;
     return room && !d->entries ? NULL : d;
 }
 
@@ -159,47 +160,47 @@ static uint32_t hash_i64(int64_t i) {
     return (uint32_t)(x >> 32) | 1;
 }
 
-bool jj_hash(jj_vm *vm, jj_value v, uint32_t *hash) {
-    switch ((jj_kind)v.kind) {
-    case JJ_STR:
-        *hash = jj_str_hash(v.as.s);
+bool tri_jinja_hash(tri_jinja_vm *vm, tri_jinja_value v, uint32_t *hash) {
+    switch ((tri_jinja_kind)v.kind) {
+    case TRI_JINJA_STR:
+        *hash = tri_jinja_str_hash(v.as.s);
         return true;
-    case JJ_BOOL:
+    case TRI_JINJA_BOOL:
         *hash = hash_i64(v.as.b);
         return true;
-    case JJ_INT:
+    case TRI_JINJA_INT:
         *hash = hash_i64(v.as.i);
         return true;
-    case JJ_FLOAT:
+    case TRI_JINJA_FLOAT:
         if (v.as.f >= -9.2e18 && v.as.f <= 9.2e18 && v.as.f == (double)(int64_t)v.as.f) {
             *hash = hash_i64((int64_t)v.as.f);
         } else {
             *hash = (uint32_t)tri_hash64(&v.as.f, sizeof v.as.f, 1) | 1;
         }
         return true;
-    case JJ_TUPLE:
+    case TRI_JINJA_TUPLE:
         *hash = 77;
         for (size_t i = 0; i < v.as.list->n; i++) {
             uint32_t part;
-            if (!jj_enter(vm)) return false;
-            bool ok = jj_hash(vm, v.as.list->items[i], &part);
-            jj_leave(vm);
+            if (!tri_jinja_enter(vm)) return false;
+            bool ok = tri_jinja_hash(vm, v.as.list->items[i], &part);
+            tri_jinja_leave(vm);
             if (!ok) return false;
             *hash = (*hash * 31 + part) | 1;
         }
         return true;
-    case JJ_VIEW:
+    case TRI_JINJA_VIEW:
         *hash = hash_i64((int64_t)(intptr_t)v.as.p);
-        return v.id == JJ_VALUES;
-    case JJ_LIST:
-    case JJ_DICT:
-    case JJ_ERROR:
+        return v.id == TRI_JINJA_VALUES;
+    case TRI_JINJA_LIST:
+    case TRI_JINJA_DICT:
+    case TRI_JINJA_ERROR:
         return false;
-    case JJ_BIG:
-        *hash = jj_str_hash(v.as.s);
+    case TRI_JINJA_BIG:
+        *hash = tri_jinja_str_hash(v.as.s);
         return true;
-    case JJ_NONE:
-    case JJ_UNDEFINED:
+    case TRI_JINJA_NONE:
+    case TRI_JINJA_UNDEFINED:
         *hash = v.kind;
         return true;
     default:
@@ -208,11 +209,11 @@ bool jj_hash(jj_vm *vm, jj_value v, uint32_t *hash) {
     }
 }
 
-static bool index_dict(jj_vm *vm, jj_dict *d) {
+static bool index_dict(tri_jinja_vm *vm, tri_jinja_dict *d) {
     size_t n_slots = 32;
     while (n_slots < d->cap * 2)
         n_slots *= 2;
-    d->slots = jj_array(vm, n_slots, sizeof *d->slots);
+    d->slots = tri_jinja_array(vm, n_slots, sizeof *d->slots);
     if (!d->slots) return false;
     d->n_slots = n_slots;
     for (size_t i = 0; i < d->n; i++) {
@@ -224,16 +225,17 @@ static bool index_dict(jj_vm *vm, jj_dict *d) {
     return true;
 }
 
-bool jj_dict_index(jj_vm *vm, jj_dict *d) {
+bool tri_jinja_dict_index(tri_jinja_vm *vm, tri_jinja_dict *d) {
     return d->n <= DICT_SMALL || index_dict(vm, d);
 }
 
-static bool same_key(jj_vm *vm, jj_value a, jj_value b) {
-    if (a.kind == JJ_STR && b.kind == JJ_STR) return jj_str_eq(a.as.s, b.as.s);
-    return jj_equal(vm, a, b);
+static bool same_key(tri_jinja_vm *vm, tri_jinja_value a, tri_jinja_value b) {
+    if (a.kind == TRI_JINJA_STR && b.kind == TRI_JINJA_STR) return tri_jinja_str_eq(a.as.s, b.as.s);
+    return tri_jinja_equal(vm, a, b);
 }
 
-const jj_entry *jj_dict_find(jj_vm *vm, const jj_dict *d, jj_value key, uint32_t hash) {
+const tri_jinja_entry *tri_jinja_dict_find(
+    tri_jinja_vm *vm, const tri_jinja_dict *d, tri_jinja_value key, uint32_t hash) {
     if (!d->slots) {
         for (size_t i = 0; i < d->n; i++) {
             if (d->entries[i].hash == hash && same_key(vm, d->entries[i].key, key)) {
@@ -243,34 +245,38 @@ const jj_entry *jj_dict_find(jj_vm *vm, const jj_dict *d, jj_value key, uint32_t
         return NULL;
     }
     for (size_t at = hash & (d->n_slots - 1); d->slots[at]; at = (at + 1) & (d->n_slots - 1)) {
-        const jj_entry *e = &d->entries[d->slots[at] - 1];
+        const tri_jinja_entry *e = &d->entries[d->slots[at] - 1];
         if (e->hash == hash && same_key(vm, e->key, key)) return e;
     }
     return NULL;
 }
 
-const jj_entry *jj_dict_str(const jj_dict *d, const jj_str *key, uint32_t hash) {
+const tri_jinja_entry *tri_jinja_dict_str(
+    const tri_jinja_dict *d, const tri_jinja_str *key, uint32_t hash) {
     if (!d->slots) {
         for (size_t i = 0; i < d->n; i++) {
-            const jj_entry *e = &d->entries[i];
-            if (e->hash == hash && e->key.kind == JJ_STR && jj_str_eq(e->key.as.s, key)) return e;
+            const tri_jinja_entry *e = &d->entries[i];
+            if (e->hash == hash && e->key.kind == TRI_JINJA_STR &&
+                tri_jinja_str_eq(e->key.as.s, key))
+                return e;
         }
         return NULL;
     }
     for (size_t at = hash & (d->n_slots - 1); d->slots[at]; at = (at + 1) & (d->n_slots - 1)) {
-        const jj_entry *e = &d->entries[d->slots[at] - 1];
-        if (e->hash == hash && e->key.kind == JJ_STR && jj_str_eq(e->key.as.s, key)) return e;
+        const tri_jinja_entry *e = &d->entries[d->slots[at] - 1];
+        if (e->hash == hash && e->key.kind == TRI_JINJA_STR && tri_jinja_str_eq(e->key.as.s, key))
+            return e;
     }
     return NULL;
 }
 
-static bool grow_dict(jj_vm *vm, jj_dict *d) {
+static bool grow_dict(tri_jinja_vm *vm, tri_jinja_dict *d) {
     size_t cap = d->cap ? d->cap * 2 : 4;
     if (cap > UINT32_MAX / 2) {
-        jj_limit(vm, "a dict of %zu entries is too large", d->n);
+        tri_jinja_limit(vm, "a dict of %zu entries is too large", d->n);
         return false;
     }
-    jj_entry *entries = jj_array(vm, cap, sizeof *entries);
+    tri_jinja_entry *entries = tri_jinja_array(vm, cap, sizeof *entries);
     if (!entries) return false;
     if (d->n) memcpy(entries, d->entries, d->n * sizeof *entries);
     d->entries = entries;
@@ -278,20 +284,21 @@ static bool grow_dict(jj_vm *vm, jj_dict *d) {
     return !d->slots || index_dict(vm, d);
 }
 
-bool jj_dict_put(jj_vm *vm, jj_dict *d, jj_value key, jj_value value) {
+bool tri_jinja_dict_put(
+    tri_jinja_vm *vm, tri_jinja_dict *d, tri_jinja_value key, tri_jinja_value value) {
     uint32_t hash;
-    if (!jj_hash(vm, key, &hash)) {
-        jj_fail(vm, "unhashable type: '%s'", jj_type_name(key));
+    if (!tri_jinja_hash(vm, key, &hash)) {
+        tri_jinja_fail(vm, "unhashable type: '%s'", tri_jinja_type_name(key));
         return false;
     }
-    const jj_entry *old = jj_dict_find(vm, d, key, hash);
+    const tri_jinja_entry *old = tri_jinja_dict_find(vm, d, key, hash);
     if (vm->rc) return false;
     if (old) {
         d->entries[old - d->entries].value = value;
         return true;
     }
     if (d->n == d->cap && !grow_dict(vm, d)) return false;
-    d->entries[d->n++] = (jj_entry){key, value, hash};
+    d->entries[d->n++] = (tri_jinja_entry){key, value, hash};
     if (!d->slots) return d->n <= DICT_SMALL || index_dict(vm, d);
     size_t at = hash & (d->n_slots - 1);
     while (d->slots[at])

@@ -1,11 +1,11 @@
-"""Writes src/text/unicode_tables.c and unicode_categories.c from ICU 72's Unicode 15.0 data.
+"""Writes src/text/unicode_tables.c, unicode_categories.c and unicode_cases.c from ICU 72's Unicode 15.0 data.
 
     python tests/golden/text/make_unicode_tables.py
 
 Runs of one general category, to make sets of code points from (utf8proc answers for one code point
 at a time).  What utf8proc does not know: scripts as runs of code points over all of Unicode with an index by the high bits, script names, and
 the code points whose Alphabetic, Uppercase or Lowercase property does not follow from their
-category."""
+category, numeric types, and the characters that become several in another case."""
 import contextlib
 import ctypes
 import os
@@ -13,7 +13,9 @@ import os
 ICU = ctypes.CDLL("libicuuc.so.72")
 N = 0x110000
 SCRIPT, LONG, SHORT = 0x100A, 1, 0
-ALPHABETIC, LOWERCASE, UPPERCASE, EXTENDED_PICTOGRAPHIC, EMOJI = 0, 22, 30, 64, 57
+ALPHABETIC, LOWERCASE, UPPERCASE, EXTENDED_PICTOGRAPHIC, EMOJI, CASE_IGNORABLE = 0, 22, 30, 64, 57, 50
+XID_CONTINUE, XID_START = 32, 33
+NUMERIC_TYPE, DIGIT = 0x1009, 2
 
 name = ICU.u_getPropertyValueName_72
 name.restype = ctypes.c_char_p
@@ -28,7 +30,8 @@ ICU.u_getUnicodeVersion_72(version)
 assert list(version)[:2] == [15, 0], list(version)
 
 # ICU's numbers of categories.
-UNASSIGNED, LU, LL, LT, LM, LO, MN, ME, MC, ND, NL = range(11)
+UNASSIGNED, LU, LL, LT, LM, LO, MN, ME, MC, ND, NL, NO = range(12)
+CF, SK, PC = 16, 26, 22
 
 
 def runs(value):
@@ -120,7 +123,58 @@ def write_tables():
         print("};\nconst int32_t tri_n_unicode_%s = %d;" % (label, len(r)))
 
 
+def in_case(change, c):
+    """The code points of one character in another case, full mappings of no language."""
+    if 0xD800 <= c < 0xE000:
+        return [c]
+    data = chr(c).encode("utf-16-le")
+    given = (ctypes.c_uint16 * 2).from_buffer_copy(data.ljust(4, b"\0"))
+    made = (ctypes.c_uint16 * 16)()
+    status = ctypes.c_int(0)
+    n = change(made, given, len(data) // 2, ctypes.byref(status))
+    assert status.value <= 0, (hex(c), status.value)
+    return [ord(x) for x in bytes(made)[: 2 * n].decode("utf-16-le")]
+
+
+def upper(made, given, n, status):
+    return ICU.u_strToUpper_72(made, 16, given, n, b"", status)
+
+
+def title(made, given, n, status):
+    return ICU.u_strToTitle_72(made, 16, given, n, None, b"", status)
+
+
+def write_cases():
+    head("unicode_cases.c")
+    letters = lambda c: category(c) in (LU, LL, LT, LM, LO)
+    kind = lambda c: ICU.u_getIntPropertyValue_72(c, NUMERIC_TYPE)
+    ignorable = {MN, ME, CF, LM, SK}
+    start = {LU, LL, LT, LM, LO, NL}
+    goes_on = start | {MN, MC, ND, PC}
+    for label, member in (
+        ("digit", lambda c: kind(c) == DIGIT),
+        ("numeral", lambda c: letters(c) and kind(c) != 0),
+        ("case_ignorable", lambda c: bool(has(c, CASE_IGNORABLE)) and category(c) not in ignorable),
+        ("odd_start", lambda c: bool(has(c, XID_START)) != (category(c) in start)),
+        ("odd_continue", lambda c: bool(has(c, XID_CONTINUE)) != (category(c) in goes_on)),
+    ):
+        r = ranges(member)
+        print("const tri_code_range tri_unicode_%s[%d] = {" % (label, len(r)))
+        print(rows("{0x%X, 0x%X}" % pair for pair in r))
+        print("};\nconst int32_t tri_n_unicode_%s = %d;\n" % (label, len(r)))
+    for label, change in (("upper", upper), ("title", title)):
+        found = [(c, in_case(change, c)) for c in range(N)]
+        several = [(c, m + [0] * (3 - len(m))) for c, m in found if len(m) > 1]
+        print("const tri_code_mapping tri_unicode_to_%s[%d] = {" % (label, len(several)))
+        print(rows("{0x%X, {0x%X, 0x%X, 0x%X}}" % (c, *m) for c, m in several))
+        print("};\nconst int32_t tri_n_unicode_to_%s = %d;\n" % (label, len(several)))
+
+
 source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../src/text")
-for file, write in (("unicode_tables.c", write_tables), ("unicode_categories.c", write_categories)):
+for file, write in (
+    ("unicode_tables.c", write_tables),
+    ("unicode_categories.c", write_categories),
+    ("unicode_cases.c", write_cases),
+):
     with open(os.path.join(source, file), "w", encoding="ascii") as f, contextlib.redirect_stdout(f):
         write()

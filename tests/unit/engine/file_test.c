@@ -44,7 +44,7 @@ static int setup(void **state) {
     e.n_bytes = map.n_bytes;
     tri_file_map_close(&map);
     OK(tri_plugin_set_open(&e.plugins, NULL, 0, err));
-    e.facts = tri_target_facts("");
+    e.facts = tri_target_facts("cpu", "");
     e.select = (tri_select){.kernels = e.plugins.kernels,
         .device = &e.facts,
         .max_tokens = 8,

@@ -56,6 +56,42 @@ static void test_same_launches(void **state) {
     runner_deinit(&null);
 }
 
+/* A GPU's engine, planned without one: kernels of its own, memory reserved, launches counted. */
+static void test_cuda_plan(void **state) {
+    (void)state;
+    static const char *const families[] = {"llama_mha", "qwen3", "gemma2", "phi3"};
+    static const char *const targets[] = {"cuda:sm_80", "cuda:sm_90a"};
+    for (size_t i = 0; i < 8; i++) {
+        scratch dir = scratch_dir("null_cuda");
+        char name[64];
+        (void)snprintf(name, sizeof name, "families/%s", families[i / 2]);
+        scratch model = golden_path(name);
+        tri_build_options options = build_options(model.path, dir.path);
+        options.target = targets[i % 2];
+        options.strip_code = true;
+        OK(tri_build(&options, err));
+        const tri_engine_options opening = {.struct_size = sizeof opening, .null_device = true};
+        runner r;
+        runner_open_with(&r, dir.path, &opening, "null");
+        assert_string_equal(r.info.target, "null");
+        assert_string_equal(r.info.isa, targets[i % 2] + 5);
+        run_three_steps(&r);
+        const tri_device_counters *counters = tri_device_get_counters(r.ranks[0].device);
+        int32_t n = tri_plan_n_launches(r.ranks[0].plan);
+        assert_int_equal(counters->n_submits, 6);
+        assert_int_equal(counters->n_launches, 3 * n);
+        assert_true(counters->reserved_bytes > 0);
+        for (int32_t k = 0; k < n; k++) { /* besides inputs, which the device copies its own way */
+            tri_plan_launch_info info;
+            tri_plan_get_launch(r.ranks[0].plan, k, &info);
+            if (strcmp(info.kernel, "step_inputs") == 0) continue;
+            if (strstr(info.kernel, "avx") || strstr(info.kernel, "generic"))
+                fail_msg("%s is a CPU's", info.kernel);
+        }
+        runner_deinit(&r);
+    }
+}
+
 /* --target null: an engine that is always opened so. */
 static void test_target(void **state) {
     (void)state;
@@ -121,7 +157,9 @@ static void test_two_in_flight(void **state) {
     OK(tri_plan_complete(plan, err));
     OK(tri_plan_complete(plan, err));
     float *both = malloc((size_t)r.info.vocab_size * sizeof *both);
-    memcpy(both, tri_plan_logits(plan), (size_t)r.info.vocab_size * sizeof *both);
+    const float *logits;
+    OK(tri_plan_read_logits(plan, &logits, err));
+    memcpy(both, logits, (size_t)r.info.vocab_size * sizeof *both);
     const float *alone = runner_run(&r, b);
     assert_memory_equal(both, alone, (size_t)r.info.vocab_size * sizeof *both);
     free(both);
@@ -167,6 +205,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_launches),
         cmocka_unit_test(test_target),
+        cmocka_unit_test(test_cuda_plan),
         cmocka_unit_test(test_bad_steps),
         cmocka_unit_test(test_two_in_flight),
         cmocka_unit_test(test_bad_limits),

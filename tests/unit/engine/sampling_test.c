@@ -29,7 +29,8 @@ static void sampler_init(sampler *s, scratch *dir) {
     own_weights_free(&w);
     tri_graph_destroy(g);
     runner_open(&s->r, dir->path);
-    OK(tri_sample_graph_create(&s->graph, s->r.engine->ranks[0].graph, s->r.info.vocab_size, err));
+    OK(tri_sample_graph_create(
+        &s->graph, s->r.engine->ranks[0].graph, s->r.info.vocab_size, false, err));
     tri_interp_options io = {.mask = mask_of, .mask_user = &s->r};
     memcpy(io.n_blocks, s->r.limits.n_blocks, sizeof io.n_blocks);
     OK(tri_interp_create(&s->interp, s->graph, &io, err));

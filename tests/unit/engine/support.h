@@ -113,8 +113,9 @@ static inline void runner_init(runner *r, tri_engine *engine, const char *kind) 
     runner_limits(r);
     if (r->n_ranks > 1) OK(tri_comm_group_create(&r->comm, r->info.tp_size, r->info.pp_size, err));
     for (int32_t i = 0; i < r->n_ranks; i++) {
-        const tri_device_options options = {
-            .kind = kind, .n_threads = r->n_ranks > 1 ? 1 : 2, .isa = r->info.isa};
+        const tri_device_options options = {.kind = kind,
+            .n_threads = r->n_ranks > 1 ? 1 : 2,
+            .isa = strcmp(kind, "cpu") == 0 ? r->info.isa : NULL};
         r->ranks[i].runner = r;
         r->ranks[i].index = i;
         OK(tri_device_create(&r->ranks[i].device, &options, err));
@@ -167,7 +168,9 @@ static inline const float *runner_run(runner *r, const tri_step *step) {
         pthread_join(r->ranks[i].thread, NULL);
     for (int32_t i = 0; i < r->n_ranks; i++)
         golden_ok(r->ranks[i].status, &r->ranks[i].error);
-    return tri_plan_logits(runner_head(r));
+    const float *logits;
+    OK(tri_plan_read_logits(runner_head(r), &logits, err));
+    return logits;
 }
 
 /* The sequences in one step, logits of every token copied: free it. */

@@ -1,130 +1,25 @@
 /* The executor on engines of the golden families: tokens equal transformers' greedy ones, whatever
  * the batch, the chunking, the order and the threads; requests end for the reasons they should;
  * refits take effect between steps. */
-#include "support/run_engine.h"
-
-#include "base/arena.h"
-#include "base/file.h"
-#include "data/safetensors.h"
-
-enum { N_SEQUENCES = 3, N_GREEDY = 32 };
-
-typedef struct golden {
-    tri_arena arena;
-    tri_safetensors file;
-    const int32_t *ids[N_SEQUENCES], *greedy[N_SEQUENCES];
-    const float *margin[N_SEQUENCES];
-    int32_t n_ids[N_SEQUENCES];
-} golden;
-
-static void golden_open(golden *g, const char *family) {
-    char path[RUN_PATH_BYTES], name[32];
-    *g = (golden){0};
-    tri_arena_init(&g->arena, 0);
-    snprintf(
-        path, sizeof path, "%s/golden/families/%s/expected.safetensors", TRI_TESTS_DIR, family);
-    RUN_OK(tri_safetensors_open(&g->file, path, &g->arena, err));
-    for (int i = 0; i < N_SEQUENCES; i++) {
-        const tri_safetensor *t;
-        snprintf(name, sizeof name, "seq%d.input_ids", i);
-        assert_non_null(t = tri_safetensors_find(&g->file, name));
-        g->ids[i] = (const int32_t *)(const void *)t->data;
-        g->n_ids[i] = (int32_t)(t->n_bytes / 4);
-        snprintf(name, sizeof name, "seq%d.greedy", i);
-        assert_non_null(t = tri_safetensors_find(&g->file, name));
-        assert_int_equal(t->n_bytes, N_GREEDY * 4);
-        g->greedy[i] = (const int32_t *)(const void *)t->data;
-        snprintf(name, sizeof name, "seq%d.margin", i);
-        assert_non_null(t = tri_safetensors_find(&g->file, name));
-        g->margin[i] = (const float *)(const void *)t->data;
-    }
-}
-
-static void golden_close(golden *g) {
-    tri_safetensors_close(&g->file);
-    tri_arena_deinit(&g->arena);
-}
+#include "unit/executor/greedy.h"
 
 static void build(char engine[RUN_PATH_BYTES], const char *family, const char *dtype) {
-    char model[RUN_PATH_BYTES], name[128];
-    snprintf(model, sizeof model, "%s/golden/families/%s", TRI_TESTS_DIR, family);
-    snprintf(name, sizeof name, "executor_%s_%s", family, dtype);
-    run_scratch_dir(engine, name);
-    RUN_OK(tri_build(&(tri_build_options){.struct_size = sizeof(tri_build_options),
-                         .model_dir = model,
-                         .output_dir = engine,
-                         .dtype = dtype,
-                         .cpu_isa = NULL,
-                         .max_seq_len = 256,
-                         .n_threads = 2},
-        err));
-}
-
-typedef struct setting {
-    int32_t max_batch_size, max_num_tokens, n_threads;
-    int64_t kv_tokens;
-    bool reverse, manual;
-} setting;
-
-static void run(tri_engine *engine, const golden *g, const setting *s, run_output *outputs) {
-    tri_executor *executor = NULL;
-    tri_engine_info info;
-    tri_engine_get_info(engine, &info);
-    RUN_OK(tri_executor_create(&executor, engine,
-        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
-            .max_batch_size = s->max_batch_size,
-            .max_num_tokens = s->max_num_tokens,
-            .max_seq_len = 128,
-            .kv_cache_config = {.max_tokens = s->kv_tokens},
-            .n_threads = s->n_threads,
-            .manual = s->manual},
-        err));
-    for (int k = 0; k < N_SEQUENCES; k++) {
-        int i = s->reverse ? N_SEQUENCES - 1 - k : k;
-        uint64_t id;
-        RUN_OK(tri_executor_enqueue(executor,
-            &(tri_request){.struct_size = sizeof(tri_request),
-                .input_token_ids = g->ids[i],
-                .n_input_token_ids = g->n_ids[i],
-                .max_tokens = N_GREEDY,
-                .streaming = k % 2 == 0,
-                .output_config = {.return_context_logits = true},
-                .end_id = -1,
-                .client_id = (uint64_t)i},
-            &id, err));
-    }
-    run_collect(executor, N_SEQUENCES, g->n_ids, info.vocab_size, s->manual, outputs);
-    tri_executor_destroy(executor);
-}
-
-static tri_engine *open_engine(const char *dir) {
-    tri_engine *engine = NULL;
-    RUN_OK(tri_engine_open(
-        &engine, dir, &(tri_engine_options){.struct_size = sizeof(tri_engine_options)}, err));
-    return engine;
-}
-
-/* A step may differ only where transformers' two best logits are within 1e-3: sums in another order
- * move a logit by some 1e-5. */
-static void check_greedy(const golden *g, const run_output *outputs) {
-    for (int i = 0; i < N_SEQUENCES; i++) {
-        assert_int_equal(outputs[i].n_tokens, N_GREEDY);
-        for (int t = 0; t < N_GREEDY; t++) {
-            if (outputs[i].tokens[t] == g->greedy[i][t]) continue;
-            if (g->margin[i][t] >= 1e-3f) {
-                fail_msg("sequence %d, token %d: %d, transformers has %d with margin %g", i, t,
-                    outputs[i].tokens[t], g->greedy[i][t], (double)g->margin[i][t]);
-            }
-            break;
-        }
-    }
+    build_for(engine, family, dtype, "cpu");
 }
 
 static void check_families(const char *dtype, bool exact) {
     static const char *const families[] = {"llama_mha", "llama_rope_llama3", "llama_tied",
         "llama_bias", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3"};
-    static const setting settings[] = {{4, 512, 2, 0, false, false}, {1, 64, 1, 0, false, true},
-        {3, 7, 2, 0, true, false}, {3, 3, 2, 0, false, true}, {2, 64, 3, 160, true, true}};
+    static const setting settings[] = {{.max_batch_size = 4, .max_num_tokens = 512, .n_threads = 2},
+        {.max_batch_size = 1, .max_num_tokens = 64, .n_threads = 1, .manual = true},
+        {.max_batch_size = 3, .max_num_tokens = 7, .n_threads = 2, .reverse = true},
+        {.max_batch_size = 3, .max_num_tokens = 3, .n_threads = 2, .manual = true},
+        {.max_batch_size = 2,
+            .max_num_tokens = 64,
+            .n_threads = 3,
+            .kv_tokens = 160,
+            .reverse = true,
+            .manual = true}};
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
         char dir[RUN_PATH_BYTES];
         golden g;
@@ -449,8 +344,100 @@ static void test_logits_that_are_not_finite(void **state) {
     tri_engine_close(engine);
 }
 
+/* ---- a step made while the one before is under way ---- */
+
+enum { N_OVERLAPPED = 7 };
+
+typedef struct overlapped {
+    int32_t tokens[N_GREEDY], n_tokens;
+    float log_probs[N_GREEDY];
+    tri_finish_reason reason;
+} overlapped;
+
+/* Greedy and drawn, with penalties, ends, stops and least lengths, one with logits, more requests
+ * than there is room for. */
+static void run_overlapped(tri_engine *engine, const golden *g, int32_t overlap,
+    int32_t max_num_tokens, int64_t kv_tokens, overlapped *out) {
+    tri_executor *executor = NULL;
+    RUN_OK(tri_executor_create(&executor, engine,
+        &(tri_executor_config){.struct_size = sizeof(tri_executor_config),
+            .max_batch_size = 3,
+            .max_num_tokens = max_num_tokens,
+            .max_seq_len = 128,
+            .kv_cache_config = {.max_tokens = kv_tokens},
+            .n_threads = 2,
+            .overlap_scheduler = overlap},
+        err));
+    const int32_t stop = g->greedy[1][5], stop_length = 1;
+    for (int i = 0; i < N_OVERLAPPED; i++) {
+        int k = i % N_SEQUENCES;
+        uint64_t id;
+        RUN_OK(tri_executor_enqueue(executor,
+            &(tri_request){.struct_size = sizeof(tri_request),
+                .input_token_ids = g->ids[k],
+                .n_input_token_ids = g->n_ids[k],
+                .max_tokens = i == 3 ? 1 : N_GREEDY - i,
+                .sampling_config = {.temperature = i % 2 ? 1.0f : 0,
+                    .repetition_penalty = i == 4 ? 1.3f : 0,
+                    .frequency_penalty = i == 5 ? 0.5f : 0,
+                    .seed = (uint64_t)i,
+                    .min_tokens = i == 2 ? 5 : 0},
+                .output_config = {.return_log_probs = true, .return_generation_logits = i == 6},
+                .end_id = i == 0 || i == 2 ? g->greedy[k][3] : -1,
+                .stop_words = i == 1 ? &stop : NULL,
+                .stop_word_lengths = &stop_length,
+                .n_stop_words = i == 1,
+                .client_id = (uint64_t)i},
+            &id, err));
+    }
+    for (int n_final = 0; n_final < N_OVERLAPPED;) {
+        tri_response *r = NULL;
+        RUN_OK(tri_executor_await(executor, 0, 20000, &r, err));
+        assert_non_null(r);
+        overlapped *o = &out[r->client_id];
+        if (r->is_final) n_final++;
+        o->reason = r->finish_reason;
+        if (r->finish_reason == TRI_FINISH_ERROR) fail_msg("%s", r->error_msg);
+        memcpy(o->tokens, r->output_token_ids, sizeof(int32_t) * (size_t)r->n_output_token_ids);
+        memcpy(o->log_probs, r->log_probs, sizeof(float) * (size_t)r->n_output_token_ids);
+        o->n_tokens = r->n_output_token_ids;
+        tri_response_free(r);
+    }
+    tri_executor_destroy(executor);
+}
+
+static void test_overlapping_steps(void **state) {
+    (void)state;
+    static const struct {
+        int32_t max_num_tokens;
+        int64_t kv_tokens;
+    } settings[] = {{256, 0}, {5, 0}, {64, 160}};
+    char dir[RUN_PATH_BYTES];
+    golden g;
+    golden_open(&g, "gemma3");
+    build(dir, "gemma3", "float32");
+    tri_engine *engine = open_engine(dir);
+    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
+        overlapped one[N_OVERLAPPED] = {0}, two[N_OVERLAPPED] = {0};
+        run_overlapped(engine, &g, -1, settings[s].max_num_tokens, settings[s].kv_tokens, one);
+        run_overlapped(engine, &g, 1, settings[s].max_num_tokens, settings[s].kv_tokens, two);
+        for (int i = 0; i < N_OVERLAPPED; i++) {
+            assert_int_equal(one[i].reason, two[i].reason);
+            assert_int_equal(one[i].n_tokens, two[i].n_tokens);
+            size_t n = (size_t)one[i].n_tokens;
+            assert_memory_equal(one[i].tokens, two[i].tokens, sizeof(int32_t) * n);
+            assert_memory_equal(one[i].log_probs, two[i].log_probs, sizeof(float) * n);
+        }
+        assert_int_equal(one[0].reason, TRI_FINISH_END_ID);
+        assert_int_equal(one[3].n_tokens, 1);
+    }
+    tri_engine_close(engine);
+    golden_close(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overlapping_steps),
         cmocka_unit_test(test_float32_equals_transformers),
         cmocka_unit_test(test_bfloat16_does_not_depend_on_company),
         cmocka_unit_test(test_two_engines_at_once),

@@ -26,6 +26,59 @@ static void bias_accumulator_and_plain_weight(void **state) {
     harness_close(&h);
 }
 
+/* relu(x g^T + b) * (x u^T + b'), the gate's rows first. */
+static void a_gate_halves_the_results(void **state) {
+    (void)state;
+    static const float w[] = {1, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0, 1, 1, 1, 1};
+    static const float bias[] = {0.5f, 4, 10, -1};
+    harness h;
+    harness_open(&h,
+        RUN_X "[2,4]\n"
+              "  %2 = embedding(%0, %1) : f32[T,4]\n"
+              "  %3 = weight name=\"w\" : f32[4,4]\n"
+              "  %4 = weight name=\"b\" : f32[4]\n"
+              "  %5 = linear(%2, %3, bias=%4) gate=\"relu\" : f32[T,2]\n"
+              "  output y = %5\n",
+        (named[]){{"x", x2}, {"w", w}, {"b", bias}, {0}});
+    harness_simple_step(&h, 2);
+    harness_run(&h);
+    /* x = 1 2 3 4: (1.5, 1) times (12, 9); x = -1 0 0.5 2: (0, 3.5) times (10, 0.5). */
+    expect_floats(&h, "y", (float[]){18, 9, 0, 1.75f}, 2, 2, 0);
+    harness_close(&h);
+}
+
+/* linear_norm and a linear with its parts against rms_norm between two linears. */
+static void a_norm_is_deferred(void **state) {
+    (void)state;
+    static const float w[] = {1, 0, 0, 2, 0, 1, 0, -1, 1, 1, 1, 1}, norm[] = {1, 0.5f, 2};
+    static const float v[] = {1, 2, -1, 0.5f, 1, 1};
+    harness h;
+    harness_open(&h,
+        RUN_X "[2,4]\n"
+              "  %2 = embedding(%0, %1) : f32[T,4]\n"
+              "  %3 = weight name=\"w\" : f32[3,4]\n"
+              "  %4 = weight name=\"n\" : f32[3]\n"
+              "  %5 = weight name=\"v\" : f32[2,3]\n"
+              "  %6 = linear(%2, %3) : f32[T,3]\n"
+              "  %7, %8, %9 = linear_norm(%2, %3, accumulator=%6, norm=%4) eps=0.25 n_parts=2"
+              " : f32[T,3], bf16[T,3], f32[T,2]\n"
+              "  %10 = linear(%8, %5, parts=%9) eps=0.25 : f32[T,2]\n"
+              "  %11 = rms_norm(%7, %4) eps=0.25 : f32[T,3]\n"
+              "  %12 = linear(%11, %5) : f32[T,2]\n"
+              "  output y = %10\n  output due = %12\n  output sum = %7\n  output parts = %9\n",
+        (named[]){{"x", x2}, {"w", w}, {"n", norm}, {"v", v}, {0}});
+    harness_simple_step(&h, 2);
+    harness_run(&h);
+    /* Twice x w^T: x = 1 2 3 4 gives 9 -2 10, x = -1 0 0.5 2 gives 3 -2 1.5. */
+    expect_floats(&h, "sum", (float[]){18, -4, 20, 6, -4, 3}, 2, 3, 0);
+    expect_floats(&h, "parts", (float[]){740, 0, 61, 0}, 2, 2, 0);
+    /* (18, -2, 40) and (6, -2, 6), exact in bf16, over sqrt(740 / 3 + 1/4), sqrt(61 / 3 + 1/4) */
+    const float a = 1.0f / sqrtf(740.0f / 3 + 0.25f), b = 1.0f / sqrtf(61.0f / 3 + 0.25f);
+    expect_floats(&h, "y", (float[]){-26 * a, 47 * a, -4 * b, 7 * b}, 2, 2, 1e-5);
+    expect_floats(&h, "due", (float[]){-26 * a, 47 * a, -4 * b, 7 * b}, 2, 2, 1e-5);
+    harness_close(&h);
+}
+
 static void scales_by_row_by_group_and_one_for_all(void **state) {
     (void)state;
     static const int8_t w[] = {1, 2, 3, 4, -1, -2, -3, -4};
@@ -190,6 +243,8 @@ static void sums_do_not_lose_small_terms(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_accumulator_and_plain_weight),
+        cmocka_unit_test(a_gate_halves_the_results),
+        cmocka_unit_test(a_norm_is_deferred),
         cmocka_unit_test(scales_by_row_by_group_and_one_for_all),
         cmocka_unit_test(four_bit_weights),
         cmocka_unit_test(activations_are_rounded_as_stated),

@@ -53,7 +53,7 @@ static void refusals_name_the_cause(void **state) {
     op = good(), op.n_inputs = 9;
     expect_refusal(op, TRI_E_LIMIT, "9 inputs, at most 8");
     op = good(), op.n_outputs = 0;
-    expect_refusal(op, TRI_E_LIMIT, "0 outputs, 1 to 2");
+    expect_refusal(op, TRI_E_LIMIT, "0 outputs, 1 to 3");
     op = good(), op.n_fields = 13;
     expect_refusal(op, TRI_E_LIMIT, "13 fields, at most 12");
     op = good(), op.infer = NULL;

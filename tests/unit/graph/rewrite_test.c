@@ -178,10 +178,10 @@ static void attributes_have_kinds_and_defaults(void **state) {
 static void the_table_is_laid_out_from_ops_def(void **state) {
     (void)state;
     const tri_op_info *info = tri_op_get(TRI_OP_LINEAR);
-    static const char *const operands[] = {"x", "weight", "bias", "accumulator", "scales"};
+    static const char *const operands[] = {"x", "weight", "bias", "accumulator", "scales", "parts"};
     assert_string_equal(info->name, "linear");
-    assert_int_equal(info->n_operands, 5);
-    for (int i = 0; i < 5; i++) {
+    assert_int_equal(info->n_operands, 6);
+    for (int i = 0; i < 6; i++) {
         assert_string_equal(info->operand_names[i], operands[i]);
         assert_int_equal(info->operand_optional[i], i >= 2);
     }

@@ -15,7 +15,8 @@ static const double float_tolerance = 2e-5, bf16_tolerance = 2.26e-3;
 typedef struct operands {
     int64_t n, k, w_rows;
     int32_t m;
-    uint16_t *x, *next;
+    uint16_t *x;
+    float *next;
     uint8_t *w8;
     uint16_t *w16;
     float *w, *r, *scale, *norm;
@@ -23,7 +24,7 @@ typedef struct operands {
 } operands;
 
 static void make_operands(operands *o, const tri_cuda_linear_desc *d, int32_t m) {
-    *o = (operands){.n = d->n, .k = d->k, .w_rows = d->gated ? 2 * d->n : d->n, .m = m};
+    *o = (operands){.n = d->n, .k = d->k, .w_rows = d->gate ? 2 * d->n : d->n, .m = m};
     int64_t n_w = o->w_rows * o->k;
     float *source = random_f32(n_w, 0.05f, 1);
     o->w = malloc((size_t)n_w * sizeof *o->w);
@@ -34,7 +35,7 @@ static void make_operands(operands *o, const tri_cuda_linear_desc *d, int32_t m)
     o->x = random_bf16(m * o->k, 1.0f, 2);
     o->r = random_f32(m * o->n, 1.0f, 3);
     o->scale = random_f32(o->w_rows, 0.3f, 4);
-    o->next = random_bf16(o->n, 1.0f, 5);
+    o->next = random_f32(o->n, 1.0f, 5);
     o->norm = calloc(3 * TRI_CUDA_NORM_STRIDE, sizeof *o->norm);
     for (int32_t i = 0; i < 3 * TRI_CUDA_NORM_STRIDE; i++)
         o->norm[i] = 10.0f + (float)i;
@@ -43,7 +44,7 @@ static void make_operands(operands *o, const tri_cuda_linear_desc *d, int32_t m)
     o->r_at = gpu_array(&g, o->r, m * o->n * 4);
     o->scale_at = gpu_array(&g, o->scale, o->w_rows * 4);
     o->norm_at = gpu_array(&g, o->norm, 3 * TRI_CUDA_NORM_STRIDE * 4);
-    o->next_at = gpu_array(&g, o->next, o->n * 2);
+    o->next_at = gpu_array(&g, o->next, o->n * 4);
     free(source);
 }
 
@@ -66,10 +67,10 @@ static double dot(const operands *o, int64_t row, int32_t m) {
 }
 
 static double reference(const operands *o, const tri_cuda_linear_desc *d, int64_t n, int32_t m) {
-    double sum = dot(o, n, m), up = d->gated ? dot(o, o->n + n, m) : 0, rms = 1;
+    double sum = dot(o, n, m), up = d->gate ? dot(o, o->n + n, m) : 0, rms = 1;
     if (d->scaled) {
         sum *= (double)o->scale[n];
-        if (d->gated) up *= (double)o->scale[o->n + n];
+        if (d->gate) up *= (double)o->scale[o->n + n];
     }
     if (d->norm_in) {
         double squares = 0;
@@ -79,7 +80,7 @@ static double reference(const operands *o, const tri_cuda_linear_desc *d, int64_
     }
     sum *= rms;
     up *= rms;
-    if (d->gated) sum = sum / (1 + exp(-sum)) * up;
+    if (d->gate) sum = sum / (1 + exp(-sum)) * up;
     return d->add ? sum + (double)o->r[m * o->n + n] : sum;
 }
 
@@ -116,6 +117,10 @@ static bool run(const operands *o, const tri_cuda_linear_desc *d, int32_t i, int
         .y_stride = o->n,
         .r_stride = o->n,
         .y16_stride = o->n,
+        .in_row = 1,
+        .in_part = TRI_CUDA_NORM_STRIDE,
+        .out_row = 1,
+        .out_part = TRI_CUDA_NORM_STRIDE,
         .n_rows = m,
         .eps = 0.125f};
     tri_error err = {0};
@@ -144,7 +149,7 @@ static void check_norm_out(const operands *o, const results *r) {
     for (int32_t m = 0; m < o->m; m++) {
         double squares = 0, parts = 0;
         for (int64_t n = 0; n < o->n; n++) {
-            float v = y[m * o->n + n], next = tri_bf16_to_f32(o->next[n]) * v;
+            float v = y[m * o->n + n], next = o->next[n] * v;
             squares += (double)v * (double)v;
             assert_int_equal(r->y16[m * o->n + n], tri_f32_to_bf16(next));
         }
@@ -209,10 +214,15 @@ static void test_add_and_norms(void **unused) {
 
 static void test_gated(void **unused) {
     (void)unused;
-    check(&(tri_cuda_linear_desc){.n = 50, .k = 264, .weight_dtype = TRI_BF16, .gated = true}, 2);
     check(
         &(tri_cuda_linear_desc){
-            .n = 640, .k = 1024, .weight_dtype = TRI_BF16, .gated = true, .norm_in = true},
+            .n = 50, .k = 264, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_SILU},
+        2);
+    check(&(tri_cuda_linear_desc){.n = 640,
+              .k = 1024,
+              .weight_dtype = TRI_BF16,
+              .gate = TRI_CUDA_GATE_SILU,
+              .norm_in = true},
         64);
 }
 
@@ -226,7 +236,7 @@ static void test_e4m3(void **unused) {
               .k = 2048,
               .weight_dtype = TRI_F8_E4M3,
               .scaled = true,
-              .gated = true,
+              .gate = TRI_CUDA_GATE_SILU,
               .norm_in = true},
         31);
 }
@@ -304,7 +314,8 @@ static void test_candidates(void **unused) {
     const tri_cuda_linear_desc odd = {.n = 8, .k = 12, .weight_dtype = TRI_BF16};
     assert_true(tri_cuda_linear_candidate(&odd, 1, 132, 0, &c, reason));
     assert_non_null(strstr(reason, "aligned"));
-    const tri_cuda_linear_desc gated = {.n = 64, .k = 64, .weight_dtype = TRI_BF16, .gated = true};
+    const tri_cuda_linear_desc gated = {
+        .n = 64, .k = 64, .weight_dtype = TRI_BF16, .gate = TRI_CUDA_GATE_SILU};
     assert_true(tri_cuda_linear_candidate(&gated, 1, 132, 2, &c, reason));
     assert_non_null(strstr(reason, "by two"));
     assert_false(tri_cuda_linear_candidate(&d, 1, 132, 99, &c, reason));

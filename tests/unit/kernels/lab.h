@@ -1,9 +1,12 @@
-/* lab.h - one small graph run twice: by the interpreter, and launch by launch on the CPU device
- * with chosen kernels.
+/* lab.h - one small graph run twice: by the interpreter, and launch by launch on a device with
+ * chosen kernels.
  *
  * Graphs are text; weights are random, keyed by their names.  Workspace is filled with rubbish
  * before each step and guarded behind its end, caches start as NaN, rows of activations lie apart.
- */
+ *
+ * On "cuda" all of that is device memory with a mirror on the host, which holds what a step left
+ * behind once machine_run is over.  Values are NaN before a step, and what lies between their rows
+ * or behind the step's last must be untouched after it.  A test calls lab_require("cuda") first. */
 #ifndef TRI_TEST_KERNELS_LAB_H
 #define TRI_TEST_KERNELS_LAB_H
 
@@ -251,7 +254,9 @@ static inline tri_step *lab_step(const lab *l, const lab_sequence *sequences, in
 /* ---- the kernels' side ---- */
 
 typedef struct lab_setup {
+    const char *device; /* NULL: "cpu" */
     int32_t n_threads;
+    int32_t n_runs;  /* of every step; 0: one.  The third is a graph's on "cuda" */
     const char *isa; /* NULL: the machine's */
     const char *op;  /* whose kernel is `kernel`; the others take their first choice */
     const char *kernel;
@@ -261,24 +266,76 @@ typedef struct lab_setup {
 typedef struct machine {
     lab *l;
     tri_device *device;
+    bool remote; /* the device's memory is not the host's */
+    int32_t n_runs;
     tri_capture *capture;
-    uint8_t *values[LAB_VALUES]; /* by value id */
+    const tri_value *tensors[LAB_VALUES]; /* by value id, as what follows */
+    uint8_t *values[LAB_VALUES];          /* for kernels */
+    uint8_t *host[LAB_VALUES];            /* for the test: the same, or its mirror */
+    float *wide[LAB_VALUES];              /* of bf16 values, dense rows */
     int64_t strides[LAB_VALUES];
-    void *owned[4 * LAB_NODES];
-    int32_t n_owned;
+    int64_t value_bytes[LAB_VALUES]; /* 0: in another's memory */
+    void *owned[8 * LAB_NODES], *device_owned[8 * LAB_NODES];
+    int32_t n_owned, n_device_owned;
     tri_launch launches[LAB_NODES];
     int32_t n_launches;
-    uint8_t *workspace;
+    uint8_t *workspace, *workspace_host;
     int64_t workspace_bytes;
     uint8_t *memories[LAB_VALUES]; /* of caches and states, by value id */
+    uint8_t *memories_host[LAB_VALUES];
     int64_t memory_bytes[LAB_VALUES];
+    uint32_t *masks;
 } machine;
+
+/* One for the process: contexts take long to make, and programs stay compiled.  NULL: there is
+ * none. */
+static inline tri_device *lab_gpu(tri_error *err) {
+    static tri_device *device;
+    tri_device_options options = {.kind = "cuda"};
+    if (!device && tri_device_create(&device, &options, err)) return NULL;
+    return device;
+}
+
+/* Skips the test, with the reason, where there is no such device. */
+static inline void lab_require(const char *kind) {
+    tri_error err = {0};
+    if (strcmp(kind, "cuda") != 0 || lab_gpu(&err)) return;
+    print_message("%s\n", err.message);
+    skip();
+}
+
+static inline bool lab_is_remote(const char *kind) {
+    return kind && strcmp(kind, "cpu") != 0;
+}
+
+static inline tri_device *lab_device(const lab_setup *setup) {
+    tri_device *device = NULL;
+    if (lab_is_remote(setup->device)) {
+        assert_ok((device = lab_gpu(err)) ? TRI_OK : TRI_E_DEVICE);
+        return device;
+    }
+    tri_device_options options = {
+        .kind = "cpu", .n_threads = setup->n_threads ? setup->n_threads : 2, .isa = setup->isa};
+    assert_ok(tri_device_create(&device, &options, err));
+    return device;
+}
 
 static inline void *machine_keep(machine *m, size_t n_bytes) {
     void *memory = calloc(1, n_bytes ? n_bytes : 1);
     assert_non_null(memory);
-    assert_true(m->n_owned < 4 * LAB_NODES);
+    assert_true(m->n_owned < 8 * LAB_NODES);
     m->owned[m->n_owned++] = memory;
+    return memory;
+}
+
+/* What kernels get for n_bytes at `host`, of machine_keep, uploaded as they are. */
+static inline void *machine_device_memory(machine *m, void *host, int64_t n_bytes) {
+    void *memory = NULL;
+    if (!m->remote) return host;
+    assert_true(m->n_device_owned < 8 * LAB_NODES);
+    assert_ok(tri_device_alloc(m->device, n_bytes, &memory, err));
+    m->device_owned[m->n_device_owned++] = memory;
+    if (n_bytes) assert_ok(tri_device_upload(m->device, memory, host, n_bytes, err));
     return memory;
 }
 
@@ -296,14 +353,46 @@ static inline int64_t lab_rows(const tri_step *step, int64_t dim) {
                               : dim;
 }
 
-/* Rows lie 5 floats apart; one-dimensional values are dense. */
+static inline int64_t lab_elem_bytes(const tri_value *value) {
+    return tri_dtype_row_bytes(value->type.dtype, 1);
+}
+static inline int64_t lab_columns(const tri_value *value) {
+    return value->type.n_dims == 2 ? value->type.dims[1] : 1;
+}
+static inline int64_t lab_round_up(int64_t n, int64_t unit) {
+    return (n + unit - 1) / unit * unit;
+}
+
+/* For what is read as floats but is none. */
+static inline void machine_widen(machine *m, const tri_value *value) {
+    m->tensors[value->id] = value;
+    if (value->type.dtype != TRI_BF16) return;
+    int64_t n = lab_max_rows(m->l, value->type.dims[0]) * lab_columns(value);
+    m->wide[value->id] = machine_keep(m, (size_t)n * sizeof(float));
+}
+
+/* Rows lie 5 elements apart, or where the device wants them and 16 bytes; one-dimensional values
+ * are dense. */
 static inline void machine_reserve(machine *m, const tri_value *value) {
     const tri_type *t = &value->type;
-    if (t->kind != TRI_TYPE_TENSOR || m->values[value->id]) return;
-    int64_t columns = t->n_dims == 2 ? t->dims[1] : 1;
-    int64_t stride = t->n_dims == 2 ? (columns + 5) * 4 : 4;
-    m->strides[value->id] = stride;
-    m->values[value->id] = machine_keep(m, (size_t)(lab_max_rows(m->l, t->dims[0]) * stride));
+    int32_t id = value->id;
+    if (t->kind != TRI_TYPE_TENSOR || m->values[id]) return;
+    int64_t elem = lab_elem_bytes(value), columns = lab_columns(value);
+    int64_t apart = m->remote ? lab_round_up(columns * elem, 16) + 16 : (columns + 5) * elem;
+    m->strides[id] = t->n_dims == 2 ? apart : elem;
+    m->value_bytes[id] = lab_max_rows(m->l, t->dims[0]) * m->strides[id];
+    m->host[id] = machine_keep(m, (size_t)m->value_bytes[id]);
+    m->values[id] = machine_device_memory(m, m->host[id], m->value_bytes[id]);
+    machine_widen(m, value);
+}
+
+/* In another value's memory, `offset` bytes on. */
+static inline void machine_share(
+    machine *m, const tri_value *value, const tri_value *owner, int64_t offset) {
+    m->values[value->id] = m->values[owner->id] + offset;
+    m->host[value->id] = m->host[owner->id] + offset;
+    m->strides[value->id] = m->strides[owner->id];
+    machine_widen(m, value);
 }
 
 static inline const tri_node *lab_source(const tri_value *value) {
@@ -328,11 +417,15 @@ static inline void machine_bind_memory(
     bool is_cache = t->kind == TRI_TYPE_CACHE;
     int64_t k_bytes = is_cache ? t->dims[0] * t->dims[1] * tokens * tri_dtype_row_bytes(t->dtype, 1)
                                : t->dims[0] * 2;
-    int64_t unit = is_cache ? 2 * k_bytes + 64 : k_bytes + 64; /* units lie apart too */
+    /* Units lie apart too; on a GPU by rows, which is how copies count. */
+    int64_t row_bytes = is_cache ? tri_dtype_row_bytes(t->dtype, t->dims[1]) : 0;
+    int64_t v_offset = k_bytes + (m->remote ? row_bytes : 32);
+    int64_t unit = is_cache ? 2 * v_offset : lab_round_up(k_bytes, m->remote ? 64 : 1) + 64;
     if (!m->memories[id]) {
         m->memory_bytes[id] = unit * m->l->n_blocks;
-        m->memories[id] = machine_keep(m, (size_t)m->memory_bytes[id]);
-        memset(m->memories[id], 0xFF, (size_t)m->memory_bytes[id]);
+        m->memories_host[id] = machine_keep(m, (size_t)m->memory_bytes[id]);
+        memset(m->memories_host[id], 0xFF, (size_t)m->memory_bytes[id]);
+        m->memories[id] = machine_device_memory(m, m->memories_host[id], m->memory_bytes[id]);
     }
     ((int32_t *)(uintptr_t)launch->cache_groups)[i] = group;
     if (is_cache) {
@@ -340,7 +433,7 @@ static inline void machine_bind_memory(
         *cache = (tri_plugin_cache){.struct_size = sizeof *cache,
             .base = m->memories[id],
             .block_stride_bytes = unit,
-            .v_offset_bytes = k_bytes + 32,
+            .v_offset_bytes = v_offset,
             .n_blocks = m->l->n_blocks,
             .tokens_per_block = tokens,
             .n_kv_heads = (int32_t)t->dims[0],
@@ -364,17 +457,20 @@ static inline void machine_bind_constant(machine *m, const tri_value *value,
     const tri_plugin_type *type = &desc->inputs[i];
     assert_non_null(m->l->weights[value->id]);
     if (!layout_name || strcmp(layout_name, "row") == 0) {
-        int64_t columns = type->dims[type->n_dims - 1];
-        *tensor = (tri_plugin_tensor){m->l->weights[value->id],
-            type->n_dims == 2 ? tri_dtype_row_bytes((tri_dtype)type->dtype, columns) : 4};
+        int64_t row_bytes =
+            tri_dtype_row_bytes((tri_dtype)type->dtype, type->dims[type->n_dims - 1]);
+        int64_t rows = type->n_dims == 2 ? type->dims[0] : 1;
+        void *data = machine_device_memory(m, m->l->weights[value->id], rows * row_bytes);
+        *tensor = (tri_plugin_tensor){data, type->n_dims == 2 ? row_bytes : 4};
         return;
     }
     const tri_plugin_layout *layout = tri_kernels_find_layout(m->l->kernels, layout_name);
     assert_non_null(layout);
     int64_t n_bytes = layout->bytes(type);
     assert_true(n_bytes > 0);
-    *tensor = (tri_plugin_tensor){machine_keep(m, (size_t)n_bytes), 0};
-    layout->pack(type, 0, type->dims[0], m->l->weights[value->id], tensor->data);
+    void *packed = machine_keep(m, (size_t)n_bytes);
+    layout->pack(type, 0, type->dims[0], m->l->weights[value->id], packed);
+    *tensor = (tri_plugin_tensor){machine_device_memory(m, packed, n_bytes), 0};
 }
 
 static inline const tri_plugin_kernel *lab_choose(
@@ -430,7 +526,7 @@ static inline void machine_add(machine *m, const tri_node *node, const lab_setup
     const tri_plugin_kernel *kernel = lab_choose(m->l, desc, setup);
     size_t n = (size_t)node->n_operands;
     tri_plugin_tensor *inputs = machine_keep(m, n * sizeof *inputs);
-    tri_plugin_tensor *outputs = machine_keep(m, 2 * sizeof *outputs);
+    tri_plugin_tensor *outputs = machine_keep(m, TRI_MAX_RESULTS * sizeof *outputs);
     tri_launch *launch = &m->launches[m->n_launches++];
     *launch = (tri_launch){.kernel = kernel,
         .inputs = inputs,
@@ -458,8 +554,7 @@ static inline void machine_add(machine *m, const tri_node *node, const lab_setup
         const tri_value *accumulator =
             node->op == TRI_OP_LINEAR ? tri_node_operand(node, "accumulator") : NULL;
         if (setup->reuse_accumulator && accumulator) {
-            m->values[value->id] = m->values[accumulator->id];
-            m->strides[value->id] = m->strides[accumulator->id];
+            machine_share(m, value, accumulator, 0);
         }
         machine_reserve(m, value);
         outputs[i] = (tri_plugin_tensor){m->values[value->id], m->strides[value->id]};
@@ -471,28 +566,30 @@ static inline void machine_add(machine *m, const tri_node *node, const lab_setup
 
 /* m stays where it is. */
 static inline void machine_open(machine *m, lab *l, lab_setup setup) {
-    *m = (machine){.l = l};
-    tri_device_options options = {
-        .kind = "cpu", .n_threads = setup.n_threads ? setup.n_threads : 2, .isa = setup.isa};
-    assert_ok(tri_device_create(&m->device, &options, err));
+    *m = (machine){.l = l,
+        .device = lab_device(&setup),
+        .remote = lab_is_remote(setup.device),
+        .n_runs = setup.n_runs ? setup.n_runs : 1};
     for (const tri_node *node = l->g->first; node; node = node->next) {
         if (node->n_results && node->results[0]->constant) continue;
         if (node->op == TRI_OP_INPUT) {
             machine_reserve(m, node->results[0]);
         } else if (node->op == TRI_OP_COLUMNS) {
-            const tri_value *x = node->operands[0], *y = node->results[0];
-            m->values[y->id] = m->values[x->id] + 4 * tri_node_int(node, "first");
-            m->strides[y->id] = m->strides[x->id];
+            const tri_value *x = node->operands[0];
+            machine_share(m, node->results[0], x, lab_elem_bytes(x) * tri_node_int(node, "first"));
         } else if (node->op != TRI_OP_CACHE && node->op != TRI_OP_COUNTS) {
             assert_true(m->n_launches < LAB_NODES);
             machine_add(m, node, &setup);
         }
     }
-    m->workspace = machine_keep(m, (size_t)(m->workspace_bytes + LAB_GUARD));
+    int64_t with_guard = m->workspace_bytes + LAB_GUARD;
+    m->workspace_host = machine_keep(m, (size_t)with_guard);
+    m->workspace = machine_device_memory(m, m->workspace_host, with_guard);
+    m->masks = machine_device_memory(m, l->masks, sizeof l->masks);
     tri_launch_list list = {.launches = m->launches,
         .n_launches = m->n_launches,
         .workspace = m->workspace,
-        .masks = &l->masks[0][0],
+        .masks = m->masks,
         .n_mask_slots = 2,
         .mask_stride_words = 64};
     assert_ok(tri_device_capture(m->device, &list, &m->capture, err));
@@ -503,7 +600,9 @@ static inline void machine_close(machine *m) {
     for (int32_t i = 0; i < m->n_launches; i++) {
         if (m->launches[i].kernel->destroy) m->launches[i].kernel->destroy(m->launches[i].state);
     }
-    tri_device_destroy(m->device);
+    for (int32_t i = 0; i < m->n_device_owned; i++)
+        tri_device_free(m->device, m->device_owned[i]);
+    if (!m->remote) tri_device_destroy(m->device);
     for (int32_t i = 0; i < m->n_owned; i++)
         free(m->owned[i]);
 }
@@ -512,7 +611,7 @@ static inline void machine_inputs(machine *m, const tri_step *step) {
     for (const tri_node *node = m->l->g->first; node; node = node->next) {
         if (node->op != TRI_OP_INPUT) continue;
         const char *name = tri_node_string(node, "name");
-        uint8_t *to = m->values[node->results[0]->id];
+        uint8_t *to = m->host[node->results[0]->id];
         if (strcmp(name, "tokens") == 0) {
             memcpy(to, TRI_STEP_I32(step, tokens), (size_t)step->n_tokens * 4);
         } else if (strcmp(name, "positions") == 0) {
@@ -529,14 +628,79 @@ static inline void machine_inputs(machine *m, const tri_step *step) {
     }
 }
 
-static inline void machine_run(machine *m, const tri_step *step) {
-    machine_inputs(m, step);
-    memset(m->workspace, 0xFF, (size_t)(m->workspace_bytes + LAB_GUARD));
-    assert_ok(tri_device_submit(m->capture, step, err));
-    assert_ok(tri_device_complete(m->capture, err));
-    for (int32_t i = 0; i < LAB_GUARD; i++) {
-        if (m->workspace[m->workspace_bytes + i] != 0xFF) fail_msg("workspace was overrun");
+/* Inputs as they are, all else as NaN bits. */
+static inline void machine_upload(machine *m) {
+    for (int32_t id = 0; id < LAB_VALUES && m->remote; id++) {
+        if (!m->value_bytes[id]) continue;
+        if (m->tensors[id]->node->op != TRI_OP_INPUT)
+            memset(m->host[id], 0xFF, (size_t)m->value_bytes[id]);
+        assert_ok(
+            tri_device_upload(m->device, m->values[id], m->host[id], m->value_bytes[id], err));
     }
+    if (!m->remote) return;
+    assert_ok(tri_device_upload(m->device, m->masks, m->l->masks, sizeof m->l->masks, err));
+    assert_ok(tri_device_upload(
+        m->device, m->workspace, m->workspace_host, m->workspace_bytes + LAB_GUARD, err));
+}
+
+/* What lies between the rows of a value, and behind its last. */
+static inline void machine_check_gaps(const machine *m, int32_t id, const tri_step *step) {
+    const tri_value *value = m->tensors[id];
+    int64_t row_bytes = lab_columns(value) * lab_elem_bytes(value);
+    int64_t rows = lab_rows(step, value->type.dims[0]);
+    for (int64_t at = 0; at < m->value_bytes[id]; at++) {
+        bool is_row = at / m->strides[id] < rows && at % m->strides[id] < row_bytes;
+        if (!is_row && m->host[id][at] != 0xFF) {
+            fail_msg("value %%%d was written outside its rows: %d bytes into row %d", (int)id,
+                (int)(at % m->strides[id]), (int)(at / m->strides[id]));
+        }
+    }
+}
+
+static inline void machine_download(machine *m, const tri_step *step) {
+    for (int32_t id = 0; id < LAB_VALUES && m->remote; id++) {
+        if (!m->value_bytes[id] || m->tensors[id]->node->op == TRI_OP_INPUT) continue;
+        assert_ok(
+            tri_device_download(m->device, m->host[id], m->values[id], m->value_bytes[id], err));
+        machine_check_gaps(m, id, step);
+    }
+    if (m->remote) {
+        assert_ok(tri_device_download(
+            m->device, m->workspace_host, m->workspace, m->workspace_bytes + LAB_GUARD, err));
+    }
+    for (int32_t id = 0; id < LAB_VALUES; id++) {
+        if (!m->wide[id]) continue;
+        int64_t columns = lab_columns(m->tensors[id]);
+        for (int64_t r = 0; r < lab_rows(step, m->tensors[id]->type.dims[0]); r++) {
+            tri_codec_decode(
+                TRI_BF16, m->host[id] + r * m->strides[id], m->wide[id] + r * columns, columns);
+        }
+    }
+}
+
+static inline void machine_run(machine *m, const tri_step *step) {
+    for (int32_t run = 0; run < m->n_runs; run++) {
+        machine_inputs(m, step);
+        memset(m->workspace_host, 0xFF, (size_t)(m->workspace_bytes + LAB_GUARD));
+        machine_upload(m);
+        assert_ok(tri_device_submit(m->capture, step, err));
+        assert_ok(tri_device_complete(m->capture, err));
+        machine_download(m, step);
+        for (int32_t i = 0; i < LAB_GUARD; i++) {
+            if (m->workspace_host[m->workspace_bytes + i] != 0xFF)
+                fail_msg("workspace was overrun");
+        }
+    }
+}
+
+/* What a cache or state holds after the steps so far; id: of the value of its `cache` or `counts`
+ * node. */
+static inline const uint8_t *machine_memory(machine *m, int32_t id) {
+    if (m->remote) {
+        assert_ok(tri_device_download(
+            m->device, m->memories_host[id], m->memories[id], m->memory_bytes[id], err));
+    }
+    return m->memories_host[id];
 }
 
 static inline void lab_run(lab *l, const tri_step *step) {
@@ -549,8 +713,10 @@ static inline void lab_run(lab *l, const tri_step *step) {
     assert_ok(tri_interp_run(l->interp, step, err));
 }
 
+/* bf16 as floats, int32 as they are. */
 static inline const float *machine_row(const machine *m, int32_t id, int64_t row) {
-    return (const float *)(const void *)(m->values[id] + row * m->strides[id]);
+    if (m->wide[id]) return m->wide[id] + row * lab_columns(m->tensors[id]);
+    return (const float *)(const void *)(m->host[id] + row * m->strides[id]);
 }
 
 /* ---- comparing ---- */
@@ -590,13 +756,12 @@ static inline double machine_error(const machine *m, int32_t id) {
         }                                                                                          \
     } while (0)
 
-/* Every kernel that can compute the op in this graph on this machine.  Names are in the registry's
- * order; returns their number. */
-static inline int32_t lab_candidates(
-    lab *l, const char *op, const char *isa, const char *names[16]) {
-    machine m = {.l = l};
-    tri_device_options options = {.kind = "cpu", .n_threads = 1, .isa = isa};
-    assert_ok(tri_device_create(&m.device, &options, err));
+/* Every kernel that can compute the op in this graph on such a device.  Names are in the
+ * registry's order; returns their number. */
+static inline int32_t lab_candidates_on(
+    lab *l, const char *device, const char *op, const char *isa, const char *names[16]) {
+    lab_setup setup = {.device = device, .n_threads = 1, .isa = isa};
+    machine m = {.l = l, .device = lab_device(&setup), .remote = lab_is_remote(device)};
     const tri_node *node = l->g->first;
     while (node && strcmp(tri_op_get(node->op)->name, op) != 0)
         node = node->next;
@@ -613,10 +778,15 @@ static inline int32_t lab_candidates(
         }
     }
     tri_arena_deinit(&arena);
-    tri_device_destroy(m.device);
+    if (!m.remote) tri_device_destroy(m.device);
     for (int32_t i = 0; i < m.n_owned; i++)
         free(m.owned[i]);
     return n_supported;
+}
+
+static inline int32_t lab_candidates(
+    lab *l, const char *op, const char *isa, const char *names[16]) {
+    return lab_candidates_on(l, "cpu", op, isa, names);
 }
 
 /* Roundings of float32 that a chain of n sums of random terms gathers: about sqrt(n) / 2 units in

@@ -76,6 +76,24 @@ static tri_status layout(tri_graph *g, tri_error *err) {
     return tri_pass_layout(g, &(tri_target){.layouts = panel_layouts}, err);
 }
 
+static tri_status fuse_and_narrow(tri_graph *g, tri_error *err) {
+    const tri_precision precision = {
+        .weights = TRI_BF16, .kv = TRI_BF16, .weight_only = TRI_N_DTYPES};
+    TRI_TRY(tri_pass_precision(g, &precision, err));
+    TRI_TRY(tri_pass_fuse(g, err));
+    return tri_pass_narrow(g, err);
+}
+
+static tri_status fuse_to_epilogue(tri_graph *g, tri_error *err) {
+    TRI_TRY(fuse_and_narrow(g, err));
+    return tri_pass_epilogue(g, err);
+}
+
+static tri_status fuse_to_norms(tri_graph *g, tri_error *err) {
+    TRI_TRY(fuse_to_epilogue(g, err));
+    return tri_pass_defer_norms(g, 132, NULL, err);
+}
+
 /* All that a build does, on the second rank of two. */
 static tri_status all(tri_graph *g, tri_error *err) {
     TRI_TRY(shard_second(g, err));
@@ -96,6 +114,9 @@ static const golden cases[] = {
     {"llama", "shard3of4", shard_four},
     {"llama", "int4", int4},
     {"llama", "fuse", tri_pass_fuse},
+    {"llama", "narrow", fuse_and_narrow},
+    {"llama", "epilogue", fuse_to_epilogue},
+    {"llama", "norms", fuse_to_norms},
     {"llama", "layout", layout},
     {"llama", "all", all},
     {"qwen2", "shard1", shard_second},

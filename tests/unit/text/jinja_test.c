@@ -53,6 +53,8 @@ static void renders(void **state) {
     expect("{{ b }}{{ n }}{{ f }}{{ l }}",
         "{\"b\": true, \"n\": null, \"f\": 1e3, \"l\": [\"a'b\"]}", "TrueNone1000.0[\"a'b\"]");
     expect("{{ i }}", "{\"i\": 123456789012345678901234567890}", "123456789012345678901234567890");
+    /* A constant, folded as jinja2 folds it; and characters of escaped text, which are plain. */
+    expect("[{{ (2.5)[:2] }}]{{ '<'|e|list }}", "{}", "[]['&', 'l', 't', ';']");
 }
 
 static void names_the_place(void **state) {

@@ -358,6 +358,55 @@ static void test_long_words(void **state) {
     tri_arena_deinit(&arena);
 }
 
+/* Pieces by the package tokenizers 0.23.3 (pre_tokenize_str); the one that the other tests compare
+ * with lacks FixedLength.  The vocabulary is the pieces in their order, so ids count up. */
+static void test_fixed_length(void **state) {
+    (void)state;
+    static const struct {
+        const char *steps, *text, *pieces[8];
+    } cases[] = {
+        {"{\"type\":\"FixedLength\",\"length\":3}",
+            "hello w\xC3\xB6rld\xE4\xB8\xAD\xE6\x96\x87\xE5\xAD\x97 e\xCC\x81x",
+            {"hel", "lo ", "w\xC3\xB6r", "ld\xE4\xB8\xAD", "\xE6\x96\x87\xE5\xAD\x97 ",
+                "e\xCC\x81x"}},
+        {"{\"type\":\"FixedLength\"}", "abcdefgh ", {"abcde", "fgh "}},
+        {"{\"type\":\"FixedLength\",\"length\":1}", "a\xF0\x9F\x98\x80 b",
+            {"a", "\xF0\x9F\x98\x80", " ", "b"}},
+        {"{\"type\":\"FixedLength\",\"length\":100}",
+            "ab\xCC\x81"
+            "c",
+            {"ab\xCC\x81"
+             "c"}},
+        {"{\"type\":\"WhitespaceSplit\"},{\"type\":\"FixedLength\",\"length\":2}", "ab cde  f",
+            {"ab", "cd", "e", "f"}},
+        {"{\"type\":\"FixedLength\",\"length\":5},{\"type\":\"FixedLength\",\"length\":2}",
+            "abcdefg", {"ab", "cd", "e", "fg"}},
+        /* 6, the one that is normalised (NFD) and then is shorter: U+2F894 becomes U+5F22. */
+        {"{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false},"
+         "{\"type\":\"FixedLength\",\"length\":3}",
+            "\xF0\xAF\xA2\x94"
+            "b",
+            {"\xC3\xA5\xC2\xBC\xC2\xA2", "b"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static const int32_t up[] = {1, 2, 3, 4, 5, 6, 7, 8};
+        tri_buf json = {0};
+        int32_t n = 0;
+        tri_buf_printf(&json,
+            "{\"normalizer\":%s,\"pre_tokenizer\":{\"type\":\"Sequence\","
+            "\"pretokenizers\":[%s]},\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"?\","
+            "\"vocab\":{\"?\":0",
+            i == 6 ? "{\"type\":\"NFD\"}" : "null", cases[i].steps);
+        for (; n < 8 && cases[i].pieces[n]; n++)
+            tri_buf_printf(&json, ",\"%s\":%d", cases[i].pieces[n], n + 1);
+        tri_buf_printf(&json, "}}}");
+        tri_tokenizer *t = load(json.ptr);
+        check_encode(t, cases[i].text, strlen(cases[i].text), NULL, up, n);
+        tri_tokenizer_close(t);
+        tri_buf_deinit(&json);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_special_tokens),
@@ -368,6 +417,7 @@ int main(void) {
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_fixed_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

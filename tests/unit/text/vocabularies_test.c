@@ -136,13 +136,19 @@ static void ranks(void **state) {
     tri_arena_deinit(&arena);
 }
 
-static void refused(tri_status status, const char *word, const char *json) {
+static tri_status refused_with(const char *json, const char *word) {
     tri_error err = {0};
     tri_tokenizer *t = calloc(1, sizeof *t);
     tri_arena_init(&t->arena, 1 << 20);
-    assert_int_equal(tri_load_tekken(t, tri_str_of(json), &err), status);
+    tri_status rc = tri_load_tekken(t, tri_str_of(json), &err);
     if (!strstr(err.message, word)) fail_msg("'%s' does not say '%s'", err.message, word);
+    if (rc && !err.message[0]) fail_msg("refused without a word");
     tri_tokenizer_close(t);
+    return rc;
+}
+
+static void refused(tri_status status, const char *word, const char *json) {
+    assert_int_equal(refused_with(json, word), status);
 }
 
 static void refusals(void **state) {
@@ -157,8 +163,10 @@ static void refusals(void **state) {
     tri_tokenizer *t = calloc(1, sizeof *t);
     tri_arena_init(&t->arena, 1 << 20);
     assert_int_equal(
-        tri_load_sentencepiece(t, TRI_STR("\x0a\xff\xff\xff\xff\x03"), &err), TRI_E_FORMAT);
-    assert_int_equal(tri_load_sentencepiece(t, TRI_STR("\x12\x00"), &err), TRI_E_FORMAT);
+        tri_load_sentencepiece(t, TRI_STR("\x0a\xff\xff\xff\xff\x03"), (tri_str){0}, &err),
+        TRI_E_FORMAT);
+    assert_int_equal(
+        tri_load_sentencepiece(t, TRI_STR("\x12\x00"), (tri_str){0}, &err), TRI_E_FORMAT);
     assert_int_equal(tri_load_tiktoken(t, TRI_STR("YQ== 0\nYg== 5\n"), "gpt2", (tri_str){0}, &err),
         TRI_E_FORMAT);
     assert_int_equal(
@@ -167,6 +175,105 @@ static void refusals(void **state) {
         tri_load_tiktoken(t, TRI_STR("YQ== 0\n"), NULL, (tri_str){0}, &err), TRI_E_UNSUPPORTED);
     assert_false(tri_is_tiktoken(TRI_STR("\x0a\x05hello 1\n")));
     tri_tokenizer_close(t);
+}
+
+/* The text with one part replaced. */
+static char *replaced(tri_str text, const char *from, const char *to) {
+    const char *at = memmem(text.ptr, text.len, from, strlen(from));
+    if (!at) fail_msg("'%s' is not there", from);
+    tri_buf out = {0};
+    tri_buf_append(&out, text.ptr, (size_t)(at - text.ptr));
+    tri_buf_puts(&out, to);
+    at += strlen(from);
+    tri_buf_append(&out, at, (size_t)(text.ptr + text.len - at));
+    return out.ptr;
+}
+
+static void mutated_tekken(void **state) {
+    (void)state;
+    static const struct {
+        const char *from, *to, *said;
+    } cases[] = {
+        /* config */
+        {"\"config\":{", "\"config\":[{", "line 1"},
+        {"\"config\":{", "\"konfig\":{", "config or vocab is missing"},
+        {"\"pattern\":", "\"pattern_\":", "config.pattern is missing"},
+        {"\"pattern\":\" ?\\\\p{L}+|\\\\p{N}|\\\\s+|.\"", "\"pattern\":7",
+            "config.pattern is not a text"},
+        {" ?\\\\p{L}+", " ?\\\\p{L}+(", "expression ' ?\\p{L}+("},
+        {"\"version\":\"v11\"", "\"version\":11", "\"version\" is 11"},
+        {"\"version\":\"v11\"", "\"version\":\"11\"", "config.version is '11'"},
+        {"\"version\":\"v11\"", "\"version\":\"v0\"", "config.version is 'v0'"},
+        {"\"default_vocab_size\":282", "\"default_vocab_size\":\"282\"",
+            "\"default_vocab_size\" is \"282\""},
+        {"\"default_vocab_size\":282", "\"default_vocab_size\":282.5",
+            "\"default_vocab_size\" is 282.5"},
+        {"\"default_vocab_size\":282,", "", "default_vocab_size -1"},
+        {"\"default_vocab_size\":282", "\"default_vocab_size\":20", "default_vocab_size 20"},
+        {"\"default_vocab_size\":282", "\"default_vocab_size\":283", "vocab has 262 tokens"},
+        {"\"default_num_special_tokens\":20", "\"default_num_special_tokens\":-1",
+            "\"default_num_special_tokens\" is -1"},
+        {"\"default_num_special_tokens\":20", "\"default_num_special_tokens\":2",
+            "3 special tokens; default_num_special_tokens is 2"},
+        /* special tokens */
+        {"\"special_tokens\":[", "\"special_tokens_\":[", "no special_tokens"},
+        {"\"special_tokens\":[", "\"special_tokens\":7,\"x\":[", "special_tokens is not an array"},
+        {"{\"rank\":1,\"token_str\":\"<s>\"", "{\"token_str\":\"<s>\"",
+            "special token 1 lacks rank or token_str"},
+        {"{\"rank\":1,\"token_str\":\"<s>\"", "{\"rank\":1,\"token_str\":5",
+            "special token 1 lacks rank or token_str"},
+        {"{\"rank\":1,\"token_str\":\"<s>\"", "{\"rank\":0,\"token_str\":\"<s>\"",
+            "two special tokens have id 0: '<unk>' and '<s>'"},
+        {"{\"rank\":1,\"token_str\":\"<s>\"", "{\"rank\":3,\"token_str\":\"<s>\"", "\"rank\" is 3"},
+        {"{\"rank\":1,\"token_str\":\"<s>\"", "{\"rank\":\"1\",\"token_str\":\"<s>\"",
+            "\"rank\" is \"1\""},
+        /* vocab */
+        {"\"vocab\":[", "\"vocab_\":[", "config or vocab is missing"},
+        {"\"vocab\":[", "\"vocab\":{\"a\":0},\"x\":[", "vocab is not an array"},
+        {"\"vocab\":[", "\"vocab\":[7,", "vocab[0]: not an object"},
+        {"\"rank\":7,\"token_bytes\"", "\"rank\":6,\"token_bytes\"",
+            "vocab[7]: its rank is 6, not its place"},
+        {"\"rank\":7,\"token_bytes\"", "\"rank\":8,\"token_bytes\"",
+            "vocab[7]: its rank is 8, not its place"},
+        {"\"rank\":7,\"token_bytes\"", "\"token_bytes\"", "vocab[7]: rank is missing"},
+        {"\"rank\":7,\"token_bytes\"", "\"rank\":\"7\",\"token_bytes\"",
+            "vocab[7]: rank is not an integer"},
+        {"\"rank\":7,\"token_bytes\"", "\"rank\":7.5,\"token_bytes\"",
+            "vocab[7]: rank is not an integer"},
+        {"\"rank\":7,\"token_bytes\"", "\"rank\":99999999999999999999,\"token_bytes\"",
+            "vocab[7]: rank is not an integer"},
+        {"\"token_bytes\":\"AA==\"", "\"token_bytes_\":\"AA==\"",
+            "vocab[0]: token_bytes is missing"},
+        {"\"token_bytes\":\"AA==\"", "\"token_bytes\":0", "vocab[0]: token_bytes is not a text"},
+        {"\"token_bytes\":\"AA==\"", "\"token_bytes\":\"AA=\"",
+            "vocab[0]: rank 0: 'AA=' is not the base64"},
+        {"\"token_bytes\":\"AA==\"", "\"token_bytes\":\"A*==\"",
+            "vocab[0]: rank 0: 'A*==' is not the base64"},
+        {"\"token_bytes\":\"AA==\"", "\"token_bytes\":\"\"",
+            "vocab[0]: rank 0: '' is not the base64"},
+        {"\"token_bytes\":\"AA==\"", "\"token_bytes\":\"AAA=\"",
+            "255 of the 256 single bytes have a rank"},
+        {"\"token_bytes\":\"bGxv\"", "\"token_bytes\":\"aGVsbG8=\"",
+            "ranks 260 and 261 have the same bytes"},
+    };
+    tri_arena arena;
+    tri_str file;
+    tri_error err = {0};
+    tri_arena_init(&arena, 0);
+    assert_int_equal(tri_file_read(CORPUS "tekken/v11", 1 << 20, &arena, &file, &err), TRI_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *json = replaced(file, cases[i].from, cases[i].to);
+        tri_status status = refused_with(json, cases[i].said);
+        if (status != TRI_E_FORMAT) fail_msg("%s: status %d", cases[i].said, (int)status);
+        free(json);
+    }
+    /* Cut short anywhere. */
+    for (size_t n = 0; n + 1 < file.len; n += 97) {
+        char *cut = strndup(file.ptr, n);
+        assert_int_equal(refused_with(cut, ""), TRI_E_FORMAT);
+        free(cut);
+    }
+    tri_arena_deinit(&arena);
 }
 
 static void gguf(void **state) {
@@ -184,7 +291,10 @@ static void gguf(void **state) {
     expect_ids(t, TRI_STR("hell!"), NULL, (int32_t[]){259, 264, 265, 3 + '!'}, 4);
     /* A control token's text stays text: its characters have no pieces here. */
     expect_ids(t, TRI_STR("<s>"), NULL, (int32_t[]){259, 3 + '<', 3 + 's', 3 + '>'}, 4);
-    expect_text(t, (int32_t[]){1, 268, 259, 3 + 0xC3, 3 + 0xA9}, 5, TRI_STR("hello \xC3\xA9"));
+    /* Control and unknown tokens stand as they are written, and after one the next word keeps its
+     * space: so llama.cpp's detokenizer (src/llama-vocab.cpp). */
+    expect_text(t, (int32_t[]){1, 268, 259, 3 + 0xC3, 3 + 0xA9}, 5, TRI_STR("<s> hello \xC3\xA9"));
+    expect_text(t, (int32_t[]){268, 0, 2, 268}, 4, TRI_STR("hello<unk></s> hello"));
     tri_tokenizer_close(t);
 
     t = open_at(CORPUS "gguf_vocab/gemma4");
@@ -209,6 +319,7 @@ int main(void) {
         cmocka_unit_test(sentencepiece),
         cmocka_unit_test(ranks),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(mutated_tekken),
         cmocka_unit_test(gguf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
