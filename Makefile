@@ -4,6 +4,7 @@
 #   make demo       set up, build, fetch a real model, ask it QUESTION
 #   make test       unit, fuzz-corpus and end-to-end tests, the first two under ASan and UBSan as well
 #   make bench      what bench/ measures, on this machine
+#   make bench-cpu  prefill and decode as shares of this CPU's limits; beside llama.cpp with LLAMA_CPP=DIRECTORY
 #   make bench-gpu  decode steps and first tokens on a GPU, beside vLLM's figures and torch.compile
 #   make tidy       formatting, layers, clang-tidy
 #   make format     clang-format in place
@@ -19,7 +20,7 @@ export QUESTION
 
 BUILD := $(if $(filter release,$(PRESET)),build,build/$(PRESET))
 
-.PHONY: all configure demo model test bench bench-gpu tidy format fuzz install clean distclean
+.PHONY: all configure demo model test bench bench-cpu bench-gpu tidy format fuzz install clean distclean
 all: configure
 	@cmake --build $(BUILD)
 
@@ -42,6 +43,9 @@ test: | bootstrap-test
 
 bench: all model
 	@tools/bench.sh
+
+bench-cpu: all model
+	@bench/cpu.sh $(if $(LLAMA_CPP),--llama_cpp $(LLAMA_CPP)) $(BENCH_OPTIONS)
 
 bench-gpu: all
 	@python3 bench/gpu.py --torch --out bench/results/gpu.csv

@@ -88,11 +88,14 @@ static int32_t check(
 }
 
 /* Whether integer dots can be taken: by blocks of 32, a scale each. */
-static int32_t check_integer(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
+static int32_t check_integer(
+    const tri_plugin_desc *desc, tri_x_rounding rounding, char *reason, size_t reason_bytes) {
     const tri_plugin_type *w = tri_desc_input(desc, WEIGHT), *scales = tri_desc_input(desc, SCALES);
-    if (rounding_of(tri_desc_string(desc, "activation", "f32")) != TRI_X_I8) {
-        return tri_reject(reason, reason_bytes, "needs 8-bit activations");
+    if (rounding_of(tri_desc_string(desc, "activation", "f32")) != (int32_t)rounding) {
+        return tri_reject(
+            reason, reason_bytes, "needs %s activations", rounding == TRI_X_I8 ? "8-bit" : "bf16");
     }
+    if (w->dims[1] % BLOCK) return tri_reject(reason, reason_bytes, "needs K %% 32 == 0");
     if (tri_int_form_of(w->dtype).sub) return 0;
     if (w->dtype != TRI_I8 && w->dtype != TRI_I4) {
         return tri_reject(reason, reason_bytes, "needs integer weights");
@@ -110,7 +113,8 @@ static int32_t supports_row(const tri_plugin_desc *desc, char *reason, size_t re
 }
 
 static int32_t supports_row_i8(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
-    return check(desc, "row", reason, reason_bytes) || check_integer(desc, reason, reason_bytes);
+    return check(desc, "row", reason, reason_bytes) ||
+           check_integer(desc, TRI_X_I8, reason, reason_bytes);
 }
 
 static int32_t check_panel(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
@@ -127,7 +131,14 @@ static int32_t supports_panel(const tri_plugin_desc *desc, char *reason, size_t 
 }
 
 static int32_t supports_panel_i8(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
-    return supports_panel(desc, reason, reason_bytes) || check_integer(desc, reason, reason_bytes);
+    return supports_panel(desc, reason, reason_bytes) ||
+           check_integer(desc, TRI_X_I8, reason, reason_bytes);
+}
+
+/* 16-bit integers in place of bf16 activations. */
+static int32_t supports_panel_i16(const tri_plugin_desc *desc, char *reason, size_t reason_bytes) {
+    return supports_panel(desc, reason, reason_bytes) ||
+           check_integer(desc, TRI_X_BF16, reason, reason_bytes);
 }
 
 /* bf16 tiles: of x rounded to bf16, and of weights that are or become bf16. */
@@ -308,11 +319,15 @@ void tri_linear_store(
         .layout = layout_, .cost = cost, .workspace_bytes = workspace_##name_,                     \
         .create = create_##name_, .destroy = free, .launch = linear_launch};
 
+LINEAR_KERNEL(panel16_i16_amx, "amx", "i16_blocks_bf16_tiles", tri_linear_panel_i16_amx,
+    supports_panel_i16, panel_layout)
 LINEAR_KERNEL(panel16_amx, "amx", "bf16_tiles", tri_linear_panel_amx, supports_amx, panel_layout)
 LINEAR_KERNEL(panel16_i8_amx, "amx", "i8_blocks_bf16_tiles", tri_linear_panel_i8_amx,
     supports_panel_i8, panel_layout)
 LINEAR_KERNEL(panel16_i8_avx512, "avx512", "i8_blocks", tri_linear_panel_tiles_i8_avx512,
     supports_panel_i8, panel_layout)
+LINEAR_KERNEL(panel16_i16_avx512, "avx512", "i16_blocks", tri_linear_panel_tiles_i16_avx512,
+    supports_panel_i16, panel_layout)
 LINEAR_KERNEL(panel16_avx512, "avx512", "f32_fma", tri_linear_panel_tiles_f32_avx512,
     supports_panel, panel_layout)
 LINEAR_KERNEL(panel16_i8_avx2, "avx2", "i8_blocks", tri_linear_panel_tiles_i8_avx2,
@@ -325,9 +340,11 @@ LINEAR_KERNEL(row_i8_generic, "", "i8_blocks", tri_linear_rows_i8, supports_row_
 LINEAR_KERNEL(row_generic, "", "f32_lanes16", tri_linear_rows_f32, supports_row, NULL)
 
 const tri_plugin_kernel *const tri_linear_kernels[] = {
+    &panel16_i16_amx,
     &panel16_amx,
     &panel16_i8_amx,
     &panel16_i8_avx512,
+    &panel16_i16_avx512,
     &panel16_avx512,
     &panel16_i8_avx2,
     &row_i8_avx2,

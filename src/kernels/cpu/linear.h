@@ -8,6 +8,7 @@
  *     rows_i8_lanes   integer, row       i8 rows               8 lanes, then across
  *     tiles_f32       any                f32 tiles             one chain of fused multiply-adds
  *     tiles_i8        panel16, integer   i8 tiles              one chain over blocks of 32
+ *     tiles_i16       panel16, integer   i16 tiles             one chain over blocks of 32
  *     tiles_bf16      panel16, not f32   bf16 tiles            one chain over AMX tiles, 32 of K
  * each
  *
@@ -27,6 +28,7 @@ enum {
     TRI_LINEAR_TILE_I8 = 4,
     TRI_LINEAR_TILE_F32_AVX512 = 12,
     TRI_LINEAR_TILE_I8_AVX512 = 8,
+    TRI_LINEAR_TILE_I16_AVX512 = 4,
     TRI_LINEAR_K_STEP = 256,  /* K at a time when weights are unpacked; a multiple of any block */
     TRI_LINEAR_ROW_STEP = 192 /* rows of x at a time; a multiple of the tiles */
 };
@@ -38,6 +40,7 @@ typedef enum tri_x_form { /* how the core wants x */
     TRI_X_ROWS_I8,
     TRI_X_TILES_F32,
     TRI_X_TILES_I8,
+    TRI_X_TILES_I16,
     TRI_X_TILES_BF16
 } tri_x_form;
 
@@ -48,8 +51,9 @@ typedef struct tri_linear_variant tri_linear_variant;
 typedef struct tri_linear_x {
     const float *f32; /* rows [M][row_stride], or tiles [K][m] one after the other */
     int64_t row_stride;
-    const int8_t *i8;    /* rows [M][K], or tiles [K/4][m][4] */
-    const float *scales; /* rows [M][K/32], or tiles [K/32][m] */
+    const int8_t *i8;     /* rows [M][K], or tiles [K/4][m][4]; of 16 bits the upper eight */
+    const int8_t *i8_low; /* tiles of 16 bits: what 256 times those leave, -128 to 127 */
+    const float *scales;  /* rows [M][K/32], or tiles [K/32][m] */
     const float
         *scaled_sums;     /* scale * sum of q: rows [M][K/16] of 16 each, tiles [K/32][m] of 32 */
     const int32_t *sums;  /* tiles [K/16][m]: sum of q over 16 */
@@ -144,5 +148,7 @@ extern const tri_linear_variant tri_linear_panel_tiles_f32_avx512;
 extern const tri_linear_variant tri_linear_panel_tiles_i8_avx512;
 extern const tri_linear_variant tri_linear_panel_amx;    /* bf16 tiles */
 extern const tri_linear_variant tri_linear_panel_i8_amx; /* i8 tiles, bf16 tiles for many rows */
+extern const tri_linear_variant tri_linear_panel_tiles_i16_avx512;
+extern const tri_linear_variant tri_linear_panel_i16_amx; /* i16 tiles, bf16 tiles for many rows */
 
 #endif

@@ -2,9 +2,10 @@
  * sums of linear_i8_avx2.c, bit for bit.
  *
  * vpdpbusd multiplies unsigned by signed bytes: weights enter as 0 .. 255, and the sum of x times
- * what was added to them, an integer too, is where a block's sum starts.
+ * what was added to them, an integer too, is where a block's sum starts.  x of 16 bits, for
+ * bf16 activations, is two such sums, of its upper and its lower bytes: 256 a + b is exact as well.
  *
- *     M <= 8   panels are streamed once
+ *     M <= 8   panels are streamed once (4 for 16 bits)
  *     M > 8    K_STEP x 16 weights at a time, as bytes in scratch, meet every tile of x */
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/panel16.h"
@@ -15,13 +16,14 @@ enum {
     BLOCK = TRI_PANEL_BLOCK,
     QUADS = BLOCK / 4,
     TILE = TRI_LINEAR_TILE_I8_AVX512,
+    WIDE_TILE = TRI_LINEAR_TILE_I16_AVX512,
     K_STEP = TRI_LINEAR_K_STEP,
     ROW_STEP = TRI_LINEAR_ROW_STEP,
     STEP_BLOCKS = K_STEP / BLOCK
 };
 
 typedef struct x_tile { /* m rows of x from some block on */
-    const int8_t *i8;
+    const int8_t *i8, *i8_low;
     const float *scales, *scaled_sums;
     const int32_t *sums;
 } x_tile;
@@ -30,6 +32,7 @@ static x_tile x_tile_at(const tri_linear_run *run, int64_t first_row, int64_t m,
     const tri_linear_x *x = &run->x;
     int64_t element = first_row * run->linear->k + k * m, block = element / BLOCK;
     return (x_tile){.i8 = x->i8 + element,
+        .i8_low = x->i8_low + element,
         .scales = x->scales + block,
         .scaled_sums = x->scaled_sums + block,
         .sums = x->sums + 2 * block};
@@ -43,15 +46,18 @@ TRI_INLINE __m512i broadcast_quad(const int8_t *at) {
 
 /* dots[r]: sums over quads [first, last) of (value - offset) x for m rows of x; of which `half` (or
  * the whole record, without halves) that is. */
-TRI_INLINE void dot_values(const tri_panel_form f, const bool unpacked, const int64_t m,
-    const uint8_t *values, const x_tile *x, int64_t block, const int64_t half, __m512i dots[TILE]) {
+TRI_INLINE void dot_values(const tri_panel_form f, const bool wide, const bool unpacked,
+    const int64_t m, const uint8_t *values, const x_tile *x, int64_t block, const int64_t half,
+    __m512i dots[TILE]) {
     const int64_t first = half * (QUADS / 2), last = f.halves ? first + QUADS / 2 : QUADS;
-    const int8_t *xq = x->i8 + block * BLOCK * m;
+    const int64_t at = block * BLOCK * m;
     const int32_t *sums = x->sums + (2 * block + half) * m;
+    __m512i high[TILE];
 #pragma GCC unroll 8
     for (int64_t r = 0; r < m; r++) {
         int32_t sum = f.halves ? sums[r] : sums[r] + sums[m + r];
         dots[r] = f.offset ? _mm512_set1_epi32(-f.offset * sum) : _mm512_setzero_si512();
+        high[r] = _mm512_setzero_si512();
     }
 #pragma GCC unroll 8
     for (int64_t quad = first; quad < last; quad++) {
@@ -59,17 +65,27 @@ TRI_INLINE void dot_values(const tri_panel_form f, const bool unpacked, const in
             unpacked ? _mm512_loadu_si512(values + quad * 64) : tri_load_quad(f, values, quad);
 #pragma GCC unroll 8
         for (int64_t r = 0; r < m; r++) {
-            dots[r] = _mm512_dpbusd_epi32(dots[r], w, broadcast_quad(xq + (quad * m + r) * 4));
+            const int64_t xq = at + (quad * m + r) * 4;
+            if (wide) {
+                high[r] = _mm512_dpbusd_epi32(high[r], w, broadcast_quad(x->i8 + xq));
+                dots[r] = _mm512_dpbusd_epi32(dots[r], w, broadcast_quad(x->i8_low + xq));
+            } else {
+                dots[r] = _mm512_dpbusd_epi32(dots[r], w, broadcast_quad(x->i8 + xq));
+            }
         }
     }
+    if (!wide) return;
+#pragma GCC unroll 8
+    for (int64_t r = 0; r < m; r++)
+        dots[r] = _mm512_add_epi32(dots[r], _mm512_slli_epi32(high[r], 8));
 }
 
 /* acc[r] += what a half (or all, without halves) of record `block` of m rows adds. */
-TRI_INLINE void add_half(const tri_panel_form f, const bool unpacked, const int64_t m,
-    const uint8_t *values, const tri_record_scales *w, const x_tile *x, int64_t block,
-    const int64_t half, __m512 acc[TILE]) {
+TRI_INLINE void add_half(const tri_panel_form f, const bool wide, const bool unpacked,
+    const int64_t m, const uint8_t *values, const tri_record_scales *w, const x_tile *x,
+    int64_t block, const int64_t half, __m512 acc[TILE]) {
     __m512i dots[TILE];
-    dot_values(f, unpacked, m, values, x, block, half, dots);
+    dot_values(f, wide, unpacked, m, values, x, block, half, dots);
 #pragma GCC unroll 8
     for (int64_t r = 0; r < m; r++) {
         int64_t at = block * m + r;
@@ -83,17 +99,17 @@ TRI_INLINE void add_half(const tri_panel_form f, const bool unpacked, const int6
 }
 
 /* A whole record; values are as in a panel, or bytes [quad][16][4] when `unpacked`. */
-TRI_INLINE void add_record(const tri_panel_form f, const bool unpacked, const int64_t m,
-    const uint8_t *values, const tri_record_scales *w, const x_tile *x, int64_t block,
-    __m512 acc[TILE]) {
-    add_half(f, unpacked, m, values, w, x, block, 0, acc);
-    if (f.halves) add_half(f, unpacked, m, values, w, x, block, 1, acc);
+TRI_INLINE void add_record(const tri_panel_form f, const bool wide, const bool unpacked,
+    const int64_t m, const uint8_t *values, const tri_record_scales *w, const x_tile *x,
+    int64_t block, __m512 acc[TILE]) {
+    add_half(f, wide, unpacked, m, values, w, x, block, 0, acc);
+    if (f.halves) add_half(f, wide, unpacked, m, values, w, x, block, 1, acc);
 }
 
 /* ---- few rows: straight from the panel ---- */
 
-TRI_INLINE void stream_body(const tri_panel_form f, const int64_t m, const tri_linear_run *run,
-    int64_t panel, float *sums) {
+TRI_INLINE void stream_body(const tri_panel_form f, const bool wide, const int64_t m,
+    const tri_linear_run *run, int64_t panel, float *sums) {
     const tri_linear *l = run->linear;
     const uint8_t *at = run->weight + panel * run->weight_stride;
     x_tile x = x_tile_at(run, 0, m, 0);
@@ -121,7 +137,7 @@ TRI_INLINE void stream_body(const tri_panel_form f, const int64_t m, const tri_l
             scales.d[0] = _mm512_loadu_ps(d);
             group_end += group;
         }
-        add_record(f, false, m, at + tri_panel_scale_bytes(f), &scales, &x, b, acc);
+        add_record(f, wide, false, m, at + tri_panel_scale_bytes(f), &scales, &x, b, acc);
     }
 #pragma GCC unroll 8
     for (int64_t r = 0; r < m; r++)
@@ -132,11 +148,15 @@ typedef void (*stream_fn)(const tri_linear_run *run, int64_t panel, float *sums)
 
 #define DEFINE_STREAM(dtype, m)                                                                    \
     static void stream_##dtype##_##m(const tri_linear_run *run, int64_t panel, float *sums) {      \
-        stream_body(tri_panel_form_of(dtype), m, run, panel, sums);                                \
+        stream_body(tri_panel_form_of(dtype), false, m, run, panel, sums);                         \
     }
-#define EACH_ROW_COUNT(X, dtype)                                                                   \
-    X(dtype, 1) X(dtype, 2) X(dtype, 3) X(dtype, 4) X(dtype, 5) X(dtype, 6) X(dtype, 7) X(dtype, 8)
-#define DEFINE_STREAMS(dtype) EACH_ROW_COUNT(DEFINE_STREAM, dtype)
+#define DEFINE_WIDE_STREAM(dtype, m)                                                               \
+    static void wide_stream_##dtype##_##m(const tri_linear_run *run, int64_t panel, float *sums) { \
+        stream_body(tri_panel_form_of(dtype), true, m, run, panel, sums);                          \
+    }
+#define TO_WIDE_TILE(X, dtype) X(dtype, 1) X(dtype, 2) X(dtype, 3) X(dtype, 4)
+#define TO_TILE(X, dtype) TO_WIDE_TILE(X, dtype) X(dtype, 5) X(dtype, 6) X(dtype, 7) X(dtype, 8)
+#define DEFINE_STREAMS(dtype) TO_TILE(DEFINE_STREAM, dtype) TO_WIDE_TILE(DEFINE_WIDE_STREAM, dtype)
 #define EACH_DTYPE(X)                                                                              \
     X(TRI_I8)                                                                                      \
     X(TRI_I4)                                                                                      \
@@ -150,8 +170,11 @@ typedef void (*stream_fn)(const tri_linear_run *run, int64_t panel, float *sums)
     X(TRI_Q6_K)
 EACH_DTYPE(DEFINE_STREAMS)
 #define STREAM(dtype, m) stream_##dtype##_##m,
-#define STREAMS(dtype) [dtype] = {EACH_ROW_COUNT(STREAM, dtype)},
+#define STREAMS(dtype) [dtype] = {TO_TILE(STREAM, dtype)},
 static const stream_fn streams[TRI_N_DTYPES][TILE] = {EACH_DTYPE(STREAMS)};
+#define WIDE_STREAM(dtype, m) wide_stream_##dtype##_##m,
+#define WIDE_STREAMS(dtype) [dtype] = {TO_WIDE_TILE(WIDE_STREAM, dtype)},
+static const stream_fn wide_streams[TRI_N_DTYPES][WIDE_TILE] = {EACH_DTYPE(WIDE_STREAMS)};
 
 /* ---- many rows: steps of a panel against tiles ---- */
 
@@ -193,8 +216,8 @@ static void load_step(
 }
 
 /* Adds n_blocks to `sums` [m][16]. */
-TRI_INLINE void step_body(const tri_panel_form f, const int64_t m, const step_weights *w,
-    const x_tile *x, int64_t n_blocks, float *sums) {
+TRI_INLINE void step_body(const tri_panel_form f, const bool wide, const int64_t m,
+    const step_weights *w, const x_tile *x, int64_t n_blocks, float *sums) {
     __m512 acc[TILE];
 #pragma GCC unroll 8
     for (int64_t r = 0; r < m; r++)
@@ -203,7 +226,7 @@ TRI_INLINE void step_body(const tri_panel_form f, const int64_t m, const step_we
         tri_record_scales scales = {.d = {_mm512_loadu_ps(w->d[b][0])}};
         if (f.halves) scales.d[1] = _mm512_loadu_ps(w->d[b][1]);
         if (f.has_min) scales.m = _mm512_loadu_ps(w->m[b]);
-        add_record(f, true, m, w->values + b * BLOCK * ROWS, &scales, x, b, acc);
+        add_record(f, wide, true, m, w->values + b * BLOCK * ROWS, &scales, x, b, acc);
     }
 #pragma GCC unroll 8
     for (int64_t r = 0; r < m; r++)
@@ -216,20 +239,33 @@ typedef void (*step_fn)(const step_weights *w, const x_tile *x, int64_t n_blocks
 #define DEFINE_STEP(dtype, m)                                                                      \
     static void step_##dtype##_##m(                                                                \
         const step_weights *w, const x_tile *x, int64_t n_blocks, float *sums) {                   \
-        step_body(tri_panel_form_of(dtype), m, w, x, n_blocks, sums);                              \
+        step_body(tri_panel_form_of(dtype), false, m, w, x, n_blocks, sums);                       \
     }
-#define DEFINE_STEPS(dtype) EACH_ROW_COUNT(DEFINE_STEP, dtype)
+#define DEFINE_WIDE_STEP(dtype, m)                                                                 \
+    static void wide_step_##dtype##_##m(                                                           \
+        const step_weights *w, const x_tile *x, int64_t n_blocks, float *sums) {                   \
+        step_body(tri_panel_form_of(dtype), true, m, w, x, n_blocks, sums);                        \
+    }
+#define DEFINE_STEPS(dtype) TO_TILE(DEFINE_STEP, dtype) TO_WIDE_TILE(DEFINE_WIDE_STEP, dtype)
 DEFINE_STEPS(TRI_I8)
 DEFINE_STEPS(TRI_I4)
 DEFINE_STEPS(TRI_Q4_1)
 DEFINE_STEPS(TRI_Q5_0)
 DEFINE_STEPS(TRI_Q6_K)
 #define STEP(dtype, m) step_##dtype##_##m,
-#define STEPS(dtype, like) [dtype] = {EACH_ROW_COUNT(STEP, like)}
-static const step_fn steps[TRI_N_DTYPES][TILE] = {STEPS(TRI_I8, TRI_I8), STEPS(TRI_Q8_0, TRI_I8),
-    STEPS(TRI_I4, TRI_I4), STEPS(TRI_Q4_0, TRI_I4), STEPS(TRI_Q4_1, TRI_Q4_1),
-    STEPS(TRI_Q5_0, TRI_Q5_0), STEPS(TRI_Q5_1, TRI_Q4_1), STEPS(TRI_Q4_K, TRI_Q4_1),
-    STEPS(TRI_Q5_K, TRI_Q4_1), STEPS(TRI_Q6_K, TRI_Q6_K)};
+#define WIDE_STEP(dtype, m) wide_step_##dtype##_##m,
+#define EACH_FORMAT(ROW_COUNTS, X)                                                                 \
+    [TRI_I8] = {ROW_COUNTS(X, TRI_I8)}, [TRI_Q8_0] = {ROW_COUNTS(X, TRI_I8)},                      \
+    [TRI_I4] = {ROW_COUNTS(X, TRI_I4)}, [TRI_Q4_0] = {ROW_COUNTS(X, TRI_I4)},                      \
+    [TRI_Q4_1] = {ROW_COUNTS(X, TRI_Q4_1)}, [TRI_Q5_0] = {ROW_COUNTS(X, TRI_Q5_0)},                \
+    [TRI_Q5_1] = {ROW_COUNTS(X, TRI_Q4_1)}, [TRI_Q4_K] = {ROW_COUNTS(X, TRI_Q4_1)},                \
+    [TRI_Q5_K] = {ROW_COUNTS(X, TRI_Q4_1)}, [TRI_Q6_K] = {ROW_COUNTS(X, TRI_Q6_K)}
+static const step_fn steps[TRI_N_DTYPES][TILE] = {EACH_FORMAT(TO_TILE, STEP)};
+static const step_fn wide_steps[TRI_N_DTYPES][WIDE_TILE] = {EACH_FORMAT(TO_WIDE_TILE, WIDE_STEP)};
+
+static bool is_wide(const tri_linear_run *run) {
+    return run->variant->form == TRI_X_TILES_I16;
+}
 
 static void store_rows(const tri_linear_run *run, int64_t first_row, int64_t n_rows, int64_t panel,
     const float *sums) {
@@ -242,6 +278,7 @@ static void store_rows(const tri_linear_run *run, int64_t first_row, int64_t n_r
 static void multiply_panel(const tri_linear_run *run, const tri_tiling *tiling, int64_t first_tile,
     int64_t last_tile, int64_t panel) {
     const tri_linear *l = run->linear;
+    const step_fn *step = is_wide(run) ? wide_steps[l->dtype] : steps[l->dtype];
     step_weights *w = (step_weights *)(void *)run->scratch;
     float *sums = (float *)(void *)(run->scratch + sizeof *w);
     int64_t first_row = tri_tile_first(tiling, first_tile);
@@ -254,7 +291,7 @@ static void multiply_panel(const tri_linear_run *run, const tri_tiling *tiling, 
             int64_t row = tri_tile_first(tiling, t);
             int32_t m = tri_tile_size(tiling, t);
             x_tile x = x_tile_at(run, row, m, k0);
-            steps[l->dtype][m - 1](w, &x, n_blocks, sums + (row - first_row) * ROWS);
+            step[m - 1](w, &x, n_blocks, sums + (row - first_row) * ROWS);
         }
     }
     store_rows(run, first_row, n_rows, panel, sums);
@@ -262,8 +299,10 @@ static void multiply_panel(const tri_linear_run *run, const tri_tiling *tiling, 
 
 static void panel_tiles_i8(const tri_linear_run *run) {
     int64_t first = run->first / ROWS, last = (run->last + ROWS - 1) / ROWS;
-    if (run->n_rows <= TILE) {
-        stream_fn stream = streams[run->linear->dtype][run->n_rows - 1];
+    if (run->n_rows <= run->variant->tile) {
+        int32_t dtype = run->linear->dtype;
+        const stream_fn *of = is_wide(run) ? wide_streams[dtype] : streams[dtype];
+        stream_fn stream = of[run->n_rows - 1];
         for (int64_t panel = first; panel < last; panel++) {
             float sums[TILE * ROWS];
             stream(run, panel, sums);
@@ -271,8 +310,8 @@ static void panel_tiles_i8(const tri_linear_run *run) {
         }
         return;
     }
-    tri_tiling tiling = tri_tile_rows(run->n_rows, TILE);
-    int64_t step = ROW_STEP / TILE;
+    tri_tiling tiling = tri_tile_rows(run->n_rows, run->variant->tile);
+    int64_t step = ROW_STEP / run->variant->tile;
     for (int64_t tile = 0; tile < tiling.n_tiles; tile += step) {
         int64_t last_tile = tile + step < tiling.n_tiles ? tile + step : tiling.n_tiles;
         for (int64_t panel = first; panel < last; panel++) {
@@ -293,11 +332,25 @@ const tri_linear_variant tri_linear_panel_tiles_i8_avx512 = {.layout = "panel16"
     .core = panel_tiles_i8,
     .scratch_bytes = scratch_bytes};
 
+const tri_linear_variant tri_linear_panel_tiles_i16_avx512 = {.layout = "panel16",
+    .form = TRI_X_TILES_I16,
+    .tile = WIDE_TILE,
+    .core = panel_tiles_i8,
+    .scratch_bytes = scratch_bytes};
+
 /* From some 16 rows on unpacking a panel to bf16 costs less than what tiles then save; and x need
  * not be rounded to 8 bits. */
 const tri_linear_variant tri_linear_panel_i8_amx = {.layout = "panel16",
     .form = TRI_X_TILES_I8,
     .tile = TILE,
+    .core = panel_tiles_i8,
+    .scratch_bytes = scratch_bytes,
+    .many = &tri_linear_panel_amx,
+    .many_rows = 16};
+
+const tri_linear_variant tri_linear_panel_i16_amx = {.layout = "panel16",
+    .form = TRI_X_TILES_I16,
+    .tile = WIDE_TILE,
     .core = panel_tiles_i8,
     .scratch_bytes = scratch_bytes,
     .many = &tri_linear_panel_amx,

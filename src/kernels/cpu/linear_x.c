@@ -1,5 +1,6 @@
 #include "kernels/cpu/linear_x.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/codec.h"
@@ -10,7 +11,7 @@ tri_linear_places tri_linear_place(
     const tri_linear *l, const tri_linear_variant *variant, int64_t n_rows) {
     tri_linear_places p = {0};
     int64_t n = n_rows * l->k, n_blocks = n / BLOCK, at = 0;
-    bool tiles = variant->form == TRI_X_TILES_I8;
+    bool i16 = variant->form == TRI_X_TILES_I16, tiles = variant->form == TRI_X_TILES_I8 || i16;
     if (variant->form == TRI_X_ROWS_F32 || variant->form == TRI_X_TILES_F32) {
         p.f32 = at;
         at += tri_round_up(n * 4, TRI_CACHE_LINE);
@@ -20,6 +21,8 @@ tri_linear_places tri_linear_place(
     } else {
         p.i8 = at;
         at += tri_round_up(n, TRI_CACHE_LINE);
+        p.i8_low = at;
+        at += i16 ? tri_round_up(n, TRI_CACHE_LINE) : 0;
         p.scales = at;
         at += tri_round_up(n_blocks * 4, TRI_CACHE_LINE);
         p.scaled_sums = at;
@@ -105,6 +108,63 @@ static void tiles_f32_piece(const tri_linear *l, uint8_t *base, const tri_linear
         out[i * at.size] = rounded[i];
 }
 
+/* Blocks of 32 as 16-bit integers, |q| <= 32512 so that the upper byte of any is at most 127. */
+static void quantize_i16(const float *x, int16_t *q, float *scales, int64_t n) {
+    const float most = 32512.0f;
+    for (int64_t b = 0; b < n / BLOCK; b++, x += BLOCK, q += BLOCK) {
+        float largest = 0.0f;
+        for (int32_t i = 0; i < BLOCK; i++) {
+            float a = fabsf(x[i]);
+            largest = a > largest ? a : largest;
+        }
+        float inverse = largest > 0.0f ? most / largest : 0.0f;
+        scales[b] = largest / most;
+        for (int32_t i = 0; i < BLOCK; i++) {
+            float v = x[i] * inverse;
+            v = v < most ? v : most; /* NaN and infinity too */
+            v = v > -most ? v : -most;
+            q[i] = (int16_t)(v + (v < 0.0f ? -0.5f : 0.5f));
+        }
+    }
+}
+
+static int32_t sum_of_i16(const int16_t *q, int32_t n) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        sum += q[i];
+    return sum;
+}
+
+static void tiles_i16_piece(const tri_linear *l, uint8_t *base, const tri_linear_places *p,
+    const float *x, place_in_tile at, int64_t k0, int64_t n) {
+    float rounded[PIECE], scales[PIECE / BLOCK];
+    int16_t q[PIECE];
+    int8_t high[PIECE], low[PIECE];
+    round_x(l->rounding, x, rounded, n);
+    quantize_i16(rounded, q, scales, n);
+    for (int64_t i = 0; i < n; i++) {
+        low[i] = (int8_t)(((q[i] + 128) & 255) - 128);
+        high[i] = (int8_t)((q[i] - low[i]) / 256);
+    }
+    int64_t quad = (at.base * l->k + k0 * at.size) / 4 + at.lane;
+    for (int64_t i = 0; i < n / 4; i++, quad += at.size) {
+        memcpy(base + p->i8 + quad * 4, high + i * 4, 4);
+        memcpy(base + p->i8_low + quad * 4, low + i * 4, 4);
+    }
+    int64_t block = (at.base * l->k + k0 * at.size) / BLOCK + at.lane;
+    float *out_scales = (float *)(void *)(base + p->scales);
+    float *scaled_sums = (float *)(void *)(base + p->scaled_sums);
+    int32_t *sums = (int32_t *)(void *)(base + p->sums);
+    for (int64_t i = 0; i < n / BLOCK; i++, block += at.size) {
+        int32_t first = sum_of_i16(q + i * BLOCK, 16), second = sum_of_i16(q + i * BLOCK + 16, 16);
+        int64_t half = 2 * (block - at.lane) + at.lane;
+        out_scales[block] = scales[i];
+        scaled_sums[block] = scales[i] * (float)(first + second);
+        sums[half] = first;
+        sums[half + at.size] = second;
+    }
+}
+
 static void tiles_i8_piece(const tri_linear *l, uint8_t *base, const tri_linear_places *p,
     const float *x, place_in_tile at, int64_t k0, int64_t n) {
     int8_t q[PIECE];
@@ -154,6 +214,7 @@ bool tri_linear_prepare(
     run->x = (tri_linear_x){.f32 = (const float *)(void *)(base + p.f32),
         .row_stride = l->k,
         .i8 = (const int8_t *)(base + p.i8),
+        .i8_low = (const int8_t *)(base + p.i8_low),
         .scales = (const float *)(void *)(base + p.scales),
         .scaled_sums = (const float *)(void *)(base + p.scaled_sums),
         .sums = (const int32_t *)(void *)(base + p.sums),
@@ -178,6 +239,9 @@ bool tri_linear_prepare(
             break;
         case TRI_X_TILES_I8:
             tiles_i8_piece(l, base, &p, in, find_place(&tiling, row), k0, n);
+            break;
+        case TRI_X_TILES_I16:
+            tiles_i16_piece(l, base, &p, in, find_place(&tiling, row), k0, n);
             break;
         case TRI_X_TILES_BF16:
             tiles_bf16_piece(l, base, run, &p, in, row, k0, n);

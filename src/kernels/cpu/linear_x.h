@@ -6,7 +6,7 @@
 #include "kernels/cpu/linear.h"
 
 typedef struct tri_linear_places { /* byte offsets in workspace */
-    int64_t f32, i8, scales, scaled_sums, sums, bf16;
+    int64_t f32, i8, i8_low, scales, scaled_sums, sums, bf16;
     int64_t end_bytes;
 } tri_linear_places;
 
