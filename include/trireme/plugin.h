@@ -135,7 +135,8 @@ typedef struct tri_plugin_launch {
     void *stream;     /* CUDA: CUstream */
     const void *comm; /* collectives; Trireme's own */
     /* CPU: two counters, 0 when the launch begins.  Threads that take pieces of work by adding to
-     * one atomically share it by speed, so that one that lost its CPU holds up a piece, not a share.
+     * one atomically share it by speed, so that one that lost its CPU holds up a piece, not a
+     * share.
      */
     int64_t *taken;
 } tri_plugin_launch;

@@ -37,7 +37,7 @@ struct tri_team {
     /* Written by the caller before it notifies `job`, read by members after. */
     tri_team_fn fn;
     void *arg;
-    bool stop;
+    atomic_bool stop;
 
     event job;      /* each job: its number, and below it (ACTIVE_BITS) how many members it has */
     event finished; /* by the last member to finish */
@@ -104,8 +104,8 @@ static void *member_main(void *argument) {
     bool active = true;
     for (uint32_t job = 0;;) {
         wait_past(&team->job, job, active ? team->spin_ns : 0);
-        if (team->stop) return NULL;
-        job = atomic_load(&team->job.count);
+        job = atomic_load(&team->job.count); /* before `stop`, which is set before the last one */
+        if (atomic_load(&team->stop)) return NULL;
         int32_t n_active = (int32_t)(job & ACTIVE_MASK);
         active = m.index < n_active; /* then there is no other job before this member is done */
         if (!active) continue;
@@ -162,7 +162,7 @@ tri_status tri_team_create(tri_team **team, int32_t n_threads, tri_error *err) {
 
 void tri_team_destroy(tri_team *team) {
     if (!team) return;
-    team->stop = true;
+    atomic_store(&team->stop, true);
     notify_job(team);
     for (int32_t i = 0; i < team->n_started; i++)
         pthread_join(team->threads[i], NULL);

@@ -142,16 +142,20 @@ static int32_t output_index(const tri_graph *g, const tri_value *value) {
     return -1;
 }
 
-static tri_plugin_tensor activation(
-    const tri_bound *bound, const tri_binding *b, const tri_value *value) {
+static tri_plugin_tensor placed(const tri_bound *bound, const tri_value *value) {
     const tri_placement *p = &bound->memory_plan.placements[value->id];
     int32_t output = bound->results ? output_index(bound->g, value) : -1;
     if (output >= 0)
         return (tri_plugin_tensor){
             bound->results + output * bound->result_bytes, p->row_stride_bytes};
-    if (is_logits_input(value)) return (tri_plugin_tensor){b->logits, b->logits_stride_bytes};
     TRI_ASSERT(p->offset_bytes >= 0);
     return (tri_plugin_tensor){bound->memory + p->offset_bytes, p->row_stride_bytes};
+}
+
+static tri_plugin_tensor activation(
+    const tri_bound *bound, const tri_binding *b, const tri_value *value) {
+    if (is_logits_input(value)) return (tri_plugin_tensor){b->logits, b->logits_stride_bytes};
+    return placed(bound, value);
 }
 
 /* Which stored tensor a constant is: equal expressions are one. */
@@ -324,7 +328,7 @@ static tri_status index_stored(tri_map *index, const tri_rank *rank, tri_error *
 tri_plugin_tensor tri_bound_output(const tri_bound *bound, const char *name) {
     const tri_value *value = tri_graph_output(bound->g, name);
     TRI_ASSERT(value);
-    return activation(bound, NULL, value);
+    return placed(bound, value);
 }
 
 tri_status tri_bind(tri_bound *bound, const tri_binding *binding, const tri_pick *picks,

@@ -1,7 +1,7 @@
 /* passes.h - IR to IR.  Each pass is a pure function of graph and arguments, deterministic, and
  * leaves a graph whose types are inferred and which tri_graph_verify takes.
  *
- * Order at build: shard, precision, fuse, narrow, epilogue, layout, fold's naming, then the memory plan. What
+ * Order at build: shard, precision, fuse, narrow, layout, fold's naming, then the memory plan. What
  * a device can do comes in as facts (tri_target), never as device code.
  *
  * A pass that fails may leave the graph half changed: destroy it (shard changes nothing then).  All

@@ -60,8 +60,17 @@ static int64_t share_bytes(int64_t vocabulary, int32_t cluster, int32_t threads)
     return (vectors + in_turn - 1) / in_turn * threads * 16;
 }
 
+/* Of "sm_90a": 9. */
+static int32_t major_of(const char *arch) {
+    int32_t number = 0;
+    if (strncmp(arch, "sm_", 3) != 0) return 0;
+    for (const char *c = arch + 3; *c >= '0' && *c <= '9' && number < 1000; c++)
+        number = 10 * number + (*c - '0');
+    return number / 10;
+}
+
 tri_cuda_sample_config tri_cuda_sample_choose(const tri_cuda_sample_desc *desc, const char *arch) {
-    int major = strncmp(arch, "sm_", 3) == 0 ? atoi(arch + 3) / 10 : 0;
+    int32_t major = major_of(arch);
     int64_t room = (major == 9 || major == 10 ? 227 << 10 : 99 << 10) - FIXED_BYTES;
     tri_cuda_sample_config c = {.cluster = major >= 9 ? CLUSTER : 1, .threads = FEW_THREADS};
     int64_t few = share_bytes(desc->vocabulary, c.cluster, FEW_THREADS);
