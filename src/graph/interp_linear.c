@@ -150,7 +150,7 @@ TRI_INTERP_RULE(linear) {
     int64_t n = tri_interp_operand(in, node, "weight")->rows;
     bool gated = node->op == TRI_OP_LINEAR && *tri_node_string(node, "gate");
     float *y;
-    double *sums = malloc((size_t)(rows * n + 1) * sizeof *sums);
+    double *sums = calloc((size_t)(rows * n + 1), sizeof *sums);
     if (!sums) return TRI_FAIL(err, TRI_E_MEMORY, "out of memory");
     tri_status rc = sum_all(in, node, sums, err);
     if (!rc && !tri_interp_result(in, node, 0, &y, err)) rc = TRI_E_MEMORY;
