@@ -231,7 +231,7 @@ static int64_t piece_rows(const tri_linear_run *run, int32_t n_threads) {
     bool packed = strcmp(run->variant->layout, "panel16") == 0;
     int64_t panel_bytes = run->weight_stride * (packed ? 1 : TRI_PANEL_ROWS);
     int64_t most = run->n_rows <= MOST_PANELS ? PIECE_BYTES / (panel_bytes + 1) + 1 : MOST_PANELS;
-    int64_t fair = n_panels / (n_threads * PIECES_A_THREAD);
+    int64_t fair = n_panels / ((int64_t)n_threads * PIECES_A_THREAD);
     int64_t n = fair < most ? fair : most;
     if (n < 1) n = 1;
     return tri_round_up(n, run->n_rows > MOST_PANELS ? 2 : 4) * TRI_PANEL_ROWS; /* worked at once */

@@ -122,11 +122,11 @@ TRI_INLINE void stream_panel(const tri_linear_run *run, const int m, int64_t pan
         STREAM_STEP(m);
     }
     TRI_AMX_STORE(0, s.sums, 64);
-    if (m > 1) TRI_AMX_STORE(1, s.sums + ROWS * ROWS, 64);
-    if (m > 2) TRI_AMX_STORE(2, s.sums + 2 * ROWS * ROWS, 64);
-    if (m > 3) TRI_AMX_STORE(3, s.sums + 3 * ROWS * ROWS, 64);
+    if (m > 1) TRI_AMX_STORE(1, s.sums + (size_t)ROWS * ROWS, 64);
+    if (m > 2) TRI_AMX_STORE(2, s.sums + (size_t)2 * ROWS * ROWS, 64);
+    if (m > 3) TRI_AMX_STORE(3, s.sums + (size_t)3 * ROWS * ROWS, 64);
     for (int i = 0; i < m; i++)
-        store_tile(run, i, panel, s.sums + i * ROWS * ROWS);
+        store_tile(run, i, panel, s.sums + (ptrdiff_t)i * ROWS * ROWS);
 }
 
 static void stream_panels(const tri_linear_run *run, scratch s) {
@@ -216,7 +216,7 @@ static void multiply_panels(
     bool two_b = in_part + 1 < at->n_panels;
     product p = {.n = (at->n + TILE_K - 1) / TILE_K, .fresh = at->k0 == 0};
     p.b[0] = b_tiles(run, at, panel, s.b);
-    if (two_b) p.b[1] = b_tiles(run, at, panel + 1, s.b + K_STEP * ROWS);
+    if (two_b) p.b[1] = b_tiles(run, at, panel + 1, s.b + (size_t)K_STEP * ROWS);
     float *sums0 = s.sums + in_part * (ROW_STEP / ROWS) * ROWS * ROWS;
     float *sums1 = sums0 + (int64_t)(ROW_STEP / ROWS) * ROWS * ROWS;
     for (int64_t i = 0; i < at->n_row_tiles; i += 2) {
@@ -269,7 +269,7 @@ static void panel_amx(const tri_linear_run *run) {
     scratch s;
     place(run->scratch, &s);
     TRI_AMX_BEGIN(config);
-    if (run->linear->dtype == TRI_BF16 && run->n_rows <= STREAM_TILES * ROWS)
+    if (run->linear->dtype == TRI_BF16 && run->n_rows <= (int64_t)STREAM_TILES * ROWS)
         stream_panels(run, s);
     else
         multiply_all(run, s);

@@ -27,7 +27,7 @@ TRI_INLINE void store_quad(__m512i quad, __m512i offset, __m512 d, const bool ha
         if (has_min) w[i] = _mm512_add_ps(w[i], m); /* rounded twice, as base/codec.c does */
     }
     _mm512_storeu_si512(out, pairs(w[0], w[1], interleave));
-    _mm512_storeu_si512(out + 2 * ROWS, pairs(w[2], w[3], interleave));
+    _mm512_storeu_si512(out + (size_t)2 * ROWS, pairs(w[2], w[3], interleave));
 }
 
 /* k0 is where a block of the format starts. */
@@ -48,7 +48,7 @@ TRI_INLINE void blocks_body(const tri_panel_form f, const tri_linear_run *run, i
             _mm_prefetch((const char *)at + ahead_bytes + line, _MM_HINT_T1);
         }
         tri_load_scales(f, &head, at, &s);
-        for (int64_t quad = 0; quad < QUADS; quad++, out += 4 * ROWS) {
+        for (int64_t quad = 0; quad < QUADS; quad++, out += (size_t)4 * ROWS) {
             __m512i q = tri_load_quad(f, at + tri_panel_scale_bytes(f), quad);
             store_quad(q, offset, s.d[quad / (QUADS / 2)], f.has_min, s.m, interleave, out);
         }
@@ -85,7 +85,7 @@ static void unpack_integers(
     const __m512i interleave = interleaving(), offset = _mm512_set1_epi32(f.offset);
     int64_t group = l->k / l->n_groups, n_quads = (n + 3) / 4;
     __m512 d = _mm512_set1_ps(1.0f);
-    for (int64_t quad = 0; quad < n_quads; quad++, at += quad_bytes, out += 4 * ROWS) {
+    for (int64_t quad = 0; quad < n_quads; quad++, at += quad_bytes, out += (size_t)4 * ROWS) {
         int64_t k = k0 + 4 * quad, left = n - 4 * quad;
         if (!tri_linear_scales_sums(l) && (quad == 0 || k % group == 0)) {
             float scales[ROWS];
@@ -99,8 +99,8 @@ static void unpack_integers(
                 out[i / 2 * 2 * ROWS + r * 2 + i % 2] = 0;
         }
     }
-    for (; n_quads % QUADS; n_quads++, out += 4 * ROWS)
-        memset(out, 0, 4 * ROWS * sizeof *out);
+    for (; n_quads % QUADS; n_quads++, out += (size_t)4 * ROWS)
+        memset(out, 0, (size_t)4 * ROWS * sizeof *out);
 }
 
 static void unpack_bf16(

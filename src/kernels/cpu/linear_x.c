@@ -138,7 +138,7 @@ static int32_t sum_of_i16(const int16_t *q, int32_t n) {
 static void tiles_i16_piece(const tri_linear *l, uint8_t *base, const tri_linear_places *p,
     const float *x, place_in_tile at, int64_t k0, int64_t n) {
     float rounded[PIECE], scales[PIECE / BLOCK];
-    int16_t q[PIECE];
+    int16_t q[PIECE] = {0};
     int8_t high[PIECE], low[PIECE];
     round_x(l->rounding, x, rounded, n);
     quantize_i16(rounded, q, scales, n);

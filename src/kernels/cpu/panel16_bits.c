@@ -180,7 +180,7 @@ static void pack_run(const fields f[ROWS], int64_t run, int32_t high_bits, uint8
             }
         }
         for (int32_t i = 0; i < high_bits; i++)
-            memcpy(out + 256 + i * 64 + quad * 8, &bits[i], 8);
+            memcpy(out + 256 + (ptrdiff_t)i * 64 + quad * 8, &bits[i], 8);
     }
 }
 
@@ -188,7 +188,7 @@ static void unpack_run(const uint8_t *in, int64_t run, int32_t high_bits, fields
     for (int64_t quad = 0; quad < QUADS; quad++) {
         uint64_t bits[2] = {0};
         for (int32_t i = 0; i < high_bits; i++)
-            memcpy(&bits[i], in + 256 + i * 64 + quad * 8, 8);
+            memcpy(&bits[i], in + 256 + (ptrdiff_t)i * 64 + quad * 8, 8);
         for (int64_t r = 0; r < HALF; r++) {
             uint32_t both = load_word(in + (quad * HALF + r) * 4);
             uint32_t a = both & 0x0F0F0F0Fu, b = both >> 4 & 0x0F0F0F0Fu;
@@ -219,7 +219,7 @@ void tri_panel_bits_pack(int32_t dtype, const uint8_t *const blocks[ROWS], uint8
     out += d_bytes; /* a block's head, or the scales of its only record */
     for (int64_t run = 0; run < n_runs(dtype); run++) {
         if (form.scales == TRI_SCALES_BLOCK) {
-            for (int64_t i = 0; i < 2 * ROWS; i++)
+            for (int64_t i = 0; i < (int64_t)2 * ROWS; i++)
                 *out++ = f[i % ROWS].scales[run][i / ROWS];
         }
         pack_run(f, run, form.high_bits, out);
@@ -237,7 +237,7 @@ void tri_panel_bits_unpack(int32_t dtype, const uint8_t *in, uint8_t *const bloc
     in += form.has_min ? 64 : 32;
     for (int64_t run = 0; run < n_runs(dtype); run++) {
         if (form.scales == TRI_SCALES_BLOCK) {
-            for (int64_t i = 0; i < 2 * ROWS; i++)
+            for (int64_t i = 0; i < (int64_t)2 * ROWS; i++)
                 f[i % ROWS].scales[run][i / ROWS] = *in++;
         }
         unpack_run(in, run, form.high_bits, f);

@@ -72,7 +72,7 @@ TRI_INLINE void tri_load_nibbles(
     q[1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
 #pragma GCC unroll 2
     for (int32_t bit = 0; bit < f.high_bits; bit++) {
-        const uint8_t *bits = values + 256 + bit * 64 + quad * 8;
+        const uint8_t *bits = values + 256 + (ptrdiff_t)bit * 64 + quad * 8;
         q[0] = _mm256_or_si256(q[0], tri_spread_bits(bits, (char)(16 << bit)));
         q[1] = _mm256_or_si256(q[1], tri_spread_bits(bits + 4, (char)(16 << bit)));
     }

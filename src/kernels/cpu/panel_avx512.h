@@ -53,7 +53,7 @@ TRI_INLINE __m512i tri_load_quad(const tri_panel_form f, const uint8_t *values, 
 #pragma GCC unroll 2
     for (int32_t bit = 0; bit < f.high_bits; bit++) {
         uint64_t bits;
-        memcpy(&bits, values + 256 + bit * 64 + quad * 8, sizeof bits);
+        memcpy(&bits, values + 256 + (ptrdiff_t)bit * 64 + quad * 8, sizeof bits);
         q = _mm512_mask_add_epi8(q, bits, q, _mm512_set1_epi8((char)(16 << bit)));
     }
     return q;

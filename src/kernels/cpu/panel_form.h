@@ -68,7 +68,7 @@ static inline int64_t tri_panel_scale_bytes(const tri_panel_form f) {
                                                         : 32;
 }
 static inline int64_t tri_panel_record_bytes(const tri_panel_form f) {
-    return tri_panel_scale_bytes(f) + (f.nibbles ? 256 : 512) + f.high_bits * 64;
+    return tri_panel_scale_bytes(f) + (f.nibbles ? 256 : 512) + (int64_t)f.high_bits * 64;
 }
 /* From a panel's start to record i, and for i a multiple of 8 to its block's head. */
 static inline int64_t tri_panel_record_at(const tri_panel_form f, int64_t i) {

@@ -92,14 +92,14 @@ static int64_t multiprocessor_shared(const tri_plugin_device *device) {
 
 /* Room for 8 rows of each warp's results. */
 static int64_t shares_bytes(const tri_plugin_desc *desc) {
-    return WARPS * 8 * ((desc->inputs[CACHE].dims[1] + 15) / 16 * 16 + 8) * 4;
+    return (int64_t)WARPS * 8 * ((desc->inputs[CACHE].dims[1] + 15) / 16 * 16 + 8) * 4;
 }
 
 static int64_t shared_bytes(const tri_plugin_desc *desc, int32_t stages) {
     int64_t width = (desc->inputs[CACHE].dims[1] + 15) / 16 * 16, pitch = width * 2 + 16;
-    int64_t lists = LISTED * UNIT_BYTES + 2 * ((int64_t)desc->max_sequences + 1) * 4;
-    return WARPS * stages * HALF * pitch + ROWS * pitch + shares_bytes(desc) + WARPS * 16 * 8 +
-           lists;
+    int64_t lists = (int64_t)LISTED * UNIT_BYTES + 2 * ((int64_t)desc->max_sequences + 1) * 4;
+    return (int64_t)WARPS * stages * HALF * pitch + (int64_t)ROWS * pitch + shares_bytes(desc) +
+           (int64_t)WARPS * 16 * 8 + lists;
 }
 
 /* Two places a warp where they fit; two blocks a multiprocessor where they fit.  False: none do. */
@@ -392,7 +392,7 @@ static void launch_paged(void *state, const tri_plugin_launch *l) {
         if (a->has_prompt) tri_cuda_kernel_prepare(&a->prompt, queue);
         return;
     }
-    if (e->n_tokens == 0) return;
+    if (!e || e->n_tokens == 0) return;
     paged_arguments arguments = arguments_of(a, l);
     if (a->has_prompt && launch_prompt(a, l, &arguments)) {
         if (e->n_sequences == 1) return; /* and it has them all */

@@ -121,7 +121,8 @@ void tri_cuda_plain_enqueue(
     run->scale_step = ask->one_scale ? 0 : (int32_t)ask->n_groups;
     if (run->n_rows <= TRI_CUDA_DOT_ROWS) {
         bool one = run->n_rows == 1;
-        const tri_cuda_grid grid = {.grid_x = blocks(run->n, DOT_WARPS * (one ? 1 : DOT_ROWS)),
+        const tri_cuda_grid grid = {
+            .grid_x = blocks(run->n, (int64_t)DOT_WARPS * (one ? 1 : DOT_ROWS)),
             .grid_y = blocks(run->n_rows, TRI_CUDA_DOT_TOKENS),
             .block = DOT_WARPS * 32};
         tri_cuda_kernel_enqueue(&plain->dot[one ? 0 : 1], queue, &grid, run);
@@ -150,7 +151,7 @@ void tri_cuda_finish_init(tri_cuda_kernel *kernel, const tri_cuda_linear_ask *as
 void tri_cuda_finish_enqueue(const tri_cuda_kernel *kernel, tri_cuda_queue *queue,
     const tri_cuda_finish *finish, int32_t n_rows) {
     const tri_cuda_grid grid = {
-        .grid_x = blocks(finish->n, FINISH_THREADS * finish_vector(finish->n)),
+        .grid_x = blocks(finish->n, (int64_t)FINISH_THREADS * finish_vector(finish->n)),
         .grid_y = (uint32_t)n_rows,
         .block = FINISH_THREADS};
     tri_cuda_kernel_enqueue(kernel, queue, &grid, finish);

@@ -157,7 +157,7 @@ static void make_program(const tri_plugin_desc *desc, const operands *at, rope *
         tri_cuda_define(&r->kernel.program, defines[i].name, defines[i].value);
     r->unit = unit;
     r->n_heads = (int32_t)(heads + 2 * kv_heads);
-    r->groups = (int32_t)(WARPS * WARP / lanes);
+    r->groups = (int32_t)((int64_t)WARPS * WARP / lanes);
 }
 
 static int32_t create(const tri_plugin_desc *desc, void **state) {

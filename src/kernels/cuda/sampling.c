@@ -223,7 +223,7 @@ static logits_arguments logits_of(const tri_plugin_launch *l) {
 }
 
 static void enqueue_pieces(const launcher *s, const tri_plugin_launch *l, const void *arguments) {
-    int64_t vectors = (s->vocabulary + 3) / 4, piece = THREADS * VECTORS;
+    int64_t vectors = (s->vocabulary + 3) / 4, piece = (int64_t)THREADS * VECTORS;
     const tri_cuda_grid grid = {.grid_x = (uint32_t)((vectors + piece - 1) / piece),
         .grid_y = (uint32_t)l->step->extents.n_rows,
         .block = THREADS};
