@@ -190,6 +190,9 @@ typedef struct tri_plugin_kernel {
     /* Instead of launch, on CUDA: source compiled like ours. */
     const char *source, *entry;
     const char *const *defines;
+    /* CUDA, for Trireme's own kernels: before any step, launch is called once on a queue that only
+     * collects or finds programs, with nothing else set. */
+    bool prepares;
 } tri_plugin_kernel;
 
 /* ---- an op: what a new operation means ---- */

@@ -27,6 +27,11 @@ bool tri_device_probe(const char *kind, int32_t index, tri_plugin_device *facts,
  * "sm_80" within "sm_90a"; "sm_90a" only within itself.  False for unknown names. */
 bool tri_arch_within(const char *kind, const char *needed, const char *have);
 
+/* Whether a kernel's launch may be called on a queue that only prepares. */
+static inline bool tri_kernel_prepares(const tri_plugin_kernel *kernel) {
+    return kernel->struct_size >= sizeof(tri_plugin_kernel) && kernel->prepares;
+}
+
 /* One launch: a kernel with its operands bound.  Rows of operands are the step's T, S or R. */
 typedef struct tri_launch {
     const tri_plugin_kernel *kernel;

@@ -67,6 +67,7 @@ static void collect(void *user, const void *program) {
 
 tri_status tri_code_add(
     tri_code *code, const tri_plugin_kernel *kernel, void *state, tri_error *err) {
+    if (!tri_kernel_prepares(kernel)) return TRI_OK;
     tri_cuda_queue queue = {.preparing = true, .collect = collect, .collect_user = code};
     const tri_plugin_step step = {.struct_size = sizeof step};
     const tri_plugin_launch launch = {

@@ -31,7 +31,7 @@ typedef struct tri_code { /* of one rank */
 
 void tri_code_init(tri_code *code, const char *arch); /* arch is borrowed */
 void tri_code_deinit(tri_code *code);
-/* The programs of a launch. */
+/* The programs of a launch; a plugin's kernels bring their own. */
 tri_status tri_code_add(
     tri_code *code, const tri_plugin_kernel *kernel, void *state, tri_error *err);
 /* Of all launches of a graph, for select's limits. */

@@ -126,6 +126,7 @@ static tri_status prepare(cuda_capture *c, int64_t n_bytes, tri_error *err) {
     TRI_TRY(make_slots(c, n_bytes, err));
     c->queue.preparing = true;
     for (int32_t i = 0; i < c->n_launches; i++) {
+        if (!tri_kernel_prepares(c->launches[i].kernel)) continue;
         launch_one(c, i);
         if (c->queue.status) {
             return tri_cuda_queue_status(

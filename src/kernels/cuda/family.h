@@ -27,6 +27,6 @@ static inline uint64_t tri_cuda_address(const void *device_memory) {
 /* sizeof, op, name ... of a kernel of this device. */
 #define TRI_CUDA_KERNEL(op_, name_, isa_, numerics_)                                               \
     .struct_size = sizeof(tri_plugin_kernel), .op = (op_), .name = (name_), .device = "cuda",      \
-    .isa = (isa_), .numerics = (numerics_), .graph_capture_safe = true
+    .isa = (isa_), .numerics = (numerics_), .graph_capture_safe = true, .prepares = true
 
 #endif

@@ -111,12 +111,14 @@ static void scale_launch(void *state, const tri_plugin_launch *launch) {
     s->n_calls++;
 }
 
-static const tri_plugin_kernel scale_kernel = {.op = "scale",
+static const tri_plugin_kernel scale_kernel = {.struct_size = sizeof(tri_plugin_kernel),
+    .op = "scale",
     .name = "scale",
     .device = "cuda",
     .isa = "sm_80",
     .launch = scale_launch,
-    .graph_capture_safe = true};
+    .graph_capture_safe = true,
+    .prepares = true};
 
 enum { MAX_TOKENS = 100 };
 
