@@ -11,7 +11,7 @@ def pytest_addoption(parser):
     )
     parser.addoption("--scratch", default="build/e2e", help="where tests put what they make; emptied at the start")
     parser.addoption(
-        "--tokenizer_strings", type=int, default=2000, help="strings compared for each real vocabulary"
+        "--tokenizer_strings", type=int, default=600, help="strings compared for each real vocabulary"
     )
 
 
