@@ -66,6 +66,11 @@ def bench(args, engine, batch, prompt, output, extra=()):
     return json.loads(run.stdout.splitlines()[0]), run.stdout
 
 
+def decode_ms(result):
+    """Of all output tokens but the first, which the prompt's step gives."""
+    return result["decode_step_ms"] * (result["output_len"] - 1)
+
+
 def floor_ms(shape, weight_bytes):
     table = SHAPES[shape]["vocab_size"] * SHAPES[shape]["hidden_size"] * 2
     return (weight_bytes - (0 if SHAPES[shape]["tie_word_embeddings"] else table)) / READ_BYTES_PER_S * 1e3
@@ -75,9 +80,9 @@ def measure(args, shape, engine):
     for case in args.cases:
         if case in STEPS:
             batch, prompt = STEPS[case]
-            # Two lengths in one process would share the prefill; the difference is what decoding takes.
-            got = bench(args, engine, batch, prompt, 145)
-            value = got and got[0]["decode_step_ms"]
+            got, short = bench(args, engine, batch, prompt, 144), bench(args, engine, batch, prompt, 16)
+            value = got and short and (decode_ms(got[0]) - decode_ms(short[0])) / 128
+            got = got if short else None
         else:
             got = bench(args, engine, 1, FIRST[case], 1)
             value = got and got[0]["prefill_ms"]
